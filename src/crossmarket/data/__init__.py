@@ -1,0 +1,1 @@
+"""What came in: interactions of many markets, read with full row accounting."""
