@@ -33,9 +33,18 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     sync_folder(path.parent)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes atomically."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    write_atomically(path, write)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically, with `\\n` line ends on every platform."""
-    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode()) and None)
+    """Write UTF-8 text atomically, with line feeds as line ends on every platform."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
