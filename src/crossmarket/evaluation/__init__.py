@@ -1,0 +1,1 @@
+"""Honest numbers: protocols, significance and the proof that nothing leaked."""
