@@ -1,0 +1,1 @@
+"""Normalised bipartite adjacency and its propagation, nothing else."""

@@ -1,0 +1,1 @@
+"""Every recommender behind one contract; one file a system."""

@@ -1,0 +1,59 @@
+"""Recommenders whose score is a similarity of a user vector and an item vector."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+from torch import Tensor
+
+from crossmarket.graph.bipartite import BipartiteGraph, NodeMap
+from crossmarket.graph.propagation import propagate
+from crossmarket.models.base import FloatMatrix, Recommender, Rows
+from crossmarket.models.objectives import Similarity, as_similarity
+
+
+class EmbeddingRecommender(Recommender):
+    """Scores by propagated vectors; a bare history is folded in through its items."""
+
+    supports_fold_in = True
+
+    def _set_vectors(
+        self,
+        nodes: NodeMap,
+        layer0: Tensor,
+        graph: BipartiteGraph,
+        num_layers: int,
+        similarity: Similarity,
+    ) -> None:
+        """Propagate and keep what scoring reads."""
+        with torch.no_grad():
+            vectors = propagate(graph, layer0, num_layers)
+            self._keep_vectors(nodes, vectors, similarity)
+            # A new user has no vector of its own: its l-th layer is the weighted sum of its
+            # items' (l-1)-th layers, so the sum of layers 0..L-1 of each item is all it takes.
+            carried = propagate(graph, layer0, num_layers - 1) * num_layers
+            roots = graph.degrees.clamp(min=1).sqrt()
+            carried = carried / roots[:, None] / (num_layers + 1)
+            self._carried = carried[nodes.num_users :].cpu().numpy()
+
+    def _keep_vectors(self, nodes: NodeMap, vectors: Tensor, similarity: Similarity) -> None:
+        similar = as_similarity(vectors, similarity).cpu().numpy()
+        self._nodes, self._similarity = nodes, similarity
+        start = nodes.user_starts[self.target]
+        self._user_vectors = similar[start : start + len(self.users)]
+        self._item_vectors = similar[nodes.num_users :]
+
+    def _positions(self, items: Rows) -> NDArray[np.int64]:
+        return np.searchsorted(self._nodes.items, items)
+
+    def _score(self, users: Rows, items: Rows) -> FloatMatrix:
+        return self._user_vectors[users] @ self._item_vectors[self._positions(items)].T
+
+    def _score_histories(self, histories: csr_array, items: Rows) -> FloatMatrix:
+        matrix = histories.tocsr()[:, self._nodes.items]
+        sizes = np.maximum(np.diff(matrix.indptr), 1)
+        vectors = diags_array(1 / np.sqrt(sizes)) @ (matrix @ self._carried)
+        users = as_similarity(torch.from_numpy(vectors.astype(np.float32)), self._similarity)
+        return users.numpy() @ self._item_vectors[self._positions(items)].T

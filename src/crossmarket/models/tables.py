@@ -1,0 +1,287 @@
+"""Embedding tables learned over a graph: the part that backbone, teacher and LightGCN share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from crossmarket.data.dataset import MarketDataset
+from crossmarket.files import content_hash
+from crossmarket.graph.bipartite import BipartiteGraph, NodeMap, map_nodes
+from crossmarket.graph.propagation import propagate
+from crossmarket.metrics.held_out import HeldOut
+from crossmarket.models.base import ModelConfig
+from crossmarket.models.objectives import (
+    Similarity,
+    as_similarity,
+    bpr,
+    sampled_softmax,
+    squared_norm,
+)
+from crossmarket.training.loop import Schedule, train
+from crossmarket.training.options import RunOptions
+from crossmarket.training.sampling import Batch, PositiveSampler
+from crossmarket.training.stage import Stage, TrainedState
+
+#: The metric that selects the best state everywhere.
+SELECTION_METRIC = "ndcg@10"
+
+
+class ObjectiveConfig(ModelConfig):
+    """How pairs are scored and which objective learns the scores."""
+
+    loss: Literal["bpr", "softmax"] = Field(
+        "bpr", description="Pairwise BPR or sampled softmax. Source: DCMPT names none; BPR."
+    )
+    similarity: Similarity = Field(
+        "dot", description="Inner product or cosine of propagated vectors. Source: LightGCN, dot."
+    )
+    temperature: float = Field(
+        1.0, gt=0, description="Divides the similarity to make a logit. Source: none; 1 is neutral."
+    )
+    num_negatives: int = Field(
+        1,
+        ge=1,
+        description="BPR: negatives of each positive; softmax: negatives shared by a market's "
+        "users in a batch. Source: LightGCN, 1.",
+    )
+    reg: float = Field(1e-6, ge=0, description="L2 penalty of a batch's rows. Source: DCMPT 1e-6.")
+
+
+class TableConfig(ObjectiveConfig):
+    """Settings of embedding tables trained by propagation (LightGCN, He et al. 2020)."""
+
+    embedding_size: int = Field(64, ge=1, description="Width of a vector. Source: DCMPT, 64.")
+    num_layers: int = Field(3, ge=0, description="Propagation layers. Source: DCMPT, 3.")
+    init_std: float = Field(
+        0.1, gt=0, description="Standard deviation of the initial tables. Source: LightGCN, 0.1."
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Rate of Adam. Source: DCMPT, 1e-3.")
+    batch_size: int = Field(2048, ge=1, description="Positives of a step. Source: LightGCN, 2048.")
+    epochs: int = Field(200, ge=0, description="Most epochs. Source: none given.")
+    patience: int = Field(
+        10, ge=1, description="Evaluations without a better validation NDCG@10. Source: DCMPT, 10."
+    )
+    evaluate_every: int = Field(1, ge=1, description="Epochs between evaluations. Source: ours.")
+
+    def schedule(self) -> Schedule:
+        """Return the loop's view of these settings."""
+        return Schedule(
+            self.epochs, self.learning_rate, self.patience, self.evaluate_every, SELECTION_METRIC
+        )
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Trained layer-0 vectors of a graph's nodes.
+
+    Attributes
+    ----------
+    nodes : NodeMap
+        Which node is whom.
+    layer0 : float32 [num_nodes, d]
+        The table; frozen.
+    stage_hash : str
+        Content address of the training that made it.
+    trained : TrainedState
+        History and best epoch.
+    """
+
+    nodes: NodeMap
+    layer0: Tensor
+    stage_hash: str
+    trained: TrainedState
+
+
+class Validation:
+    """Mean validation metric over markets for vectors of a graph's nodes."""
+
+    def __init__(
+        self, nodes: NodeMap, train: MarketDataset, valid: MarketDataset, markets: Sequence[str]
+    ) -> None:
+        self._parts: list[tuple[int, NDArray[np.int64], HeldOut]] = []
+        for market in markets:
+            held_out = HeldOut(
+                valid.matrix(market), train.matrix(market), train.catalogue(market)
+            )
+            if len(held_out):
+                start = nodes.user_starts[market]
+                self._parts.append((start, nodes.item_nodes(held_out.candidates), held_out))
+
+    def evaluate(self, vectors: Tensor) -> dict[str, float]:
+        """Return `ndcg@10`, the mean over markets; nothing where no market has validation users."""
+        table = vectors.detach().cpu().numpy()
+        means = []
+        for start, item_nodes, held_out in self._parts:
+            items = np.ascontiguousarray(table[item_nodes].T)
+            values = held_out.evaluate(
+                lambda users, start=start, items=items: table[users + start] @ items,  # type: ignore[misc]
+                [SELECTION_METRIC],
+            )
+            means.append(float(values[SELECTION_METRIC].mean()))
+        return {SELECTION_METRIC: float(np.mean(means))} if means else {}
+
+
+class PairObjective:
+    """Ranking loss of a batch of positives, given the vectors of all nodes."""
+
+    def __init__(self, config: ObjectiveConfig, sampler: PositiveSampler, device: str) -> None:
+        self.config, self.sampler, self.device = config, sampler, device
+
+    def prepare(self, batch: Batch, generator: np.random.Generator) -> tuple[Batch, Any, Tensor]:
+        """Draw the batch's negatives; the last value lists every node the loss will gather."""
+        draw = self.sampler.pairwise if self.config.loss == "bpr" else self.sampler.shared
+        negatives: Any = draw(batch, self.config.num_negatives, generator)
+        drawn = [negatives.ravel()] if self.config.loss == "bpr" else list(negatives.values())
+        nodes = torch.from_numpy(np.concatenate([batch.users, batch.items, *drawn]))
+        return batch, negatives, nodes.to(self.device)
+
+    def __call__(self, vectors: Tensor, batch: Batch, negatives: Any, nodes: Tensor) -> Tensor:
+        """Mean loss of the batch; `vectors` float32 [num_nodes, d]."""
+        rows = as_similarity(vectors.index_select(0, nodes), self.config.similarity)
+        rows = rows / self.config.temperature**0.5
+        size = len(batch.users)
+        users, items, drawn = rows[:size], rows[size : 2 * size], rows[2 * size :]
+        positive = (users * items).sum(dim=1)
+        if self.config.loss == "bpr":
+            drawn = drawn.view(size, self.config.num_negatives, -1)
+            return bpr(positive, torch.einsum("bd,bnd->bn", users, drawn))
+        total = torch.zeros((), device=vectors.device)
+        width = self.config.num_negatives
+        for place, (start, end, market) in enumerate(batch.bounds):
+            block = drawn[place * width : (place + 1) * width]
+            same = torch.from_numpy(batch.items[start:end, None] == negatives[market][None, :])
+            logits = users[start:end] @ block.T
+            total = total + sampled_softmax(positive[start:end], logits, same.to(self.device))
+        return total / size
+
+
+class TableTask:
+    """Training of a layer-0 table over a fixed graph."""
+
+    def __init__(
+        self,
+        config: TableConfig,
+        table: Tensor,
+        graph: BipartiteGraph,
+        sampler: PositiveSampler,
+        validation: Validation | None,
+        device: str,
+    ) -> None:
+        self.config, self.graph, self.sampler, self.validation = config, graph, sampler, validation
+        self.table = table.requires_grad_(True)
+        self.objective = PairObjective(config, sampler, device)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The table."""
+        return {"table": self.table}
+
+    def batches(self, generator: np.random.Generator) -> Iterator[Any]:
+        """Positives with their negatives."""
+        for batch in self.sampler.batches(self.config.batch_size, generator):
+            yield self.objective.prepare(batch, generator)
+
+    def losses(self, batch: Any) -> dict[str, Tensor]:
+        """Ranking loss and L2 penalty of the rows in use."""
+        positives, negatives, nodes = batch
+        vectors = propagate(self.graph, self.table, self.config.num_layers)
+        ranking = self.objective(vectors, positives, negatives, nodes)
+        if self.config.reg == 0:
+            return {"loss": ranking}
+        used = self.table.index_select(0, nodes)
+        return {"loss": ranking + self.config.reg * squared_norm(used, len(positives.users))}
+
+    def validate(self) -> dict[str, float]:
+        """Mean NDCG@10 over the validated markets."""
+        if self.validation is None:
+            return {}
+        with torch.no_grad():
+            vectors = propagate(self.graph, self.table, self.config.num_layers)
+            return self.validation.evaluate(as_similarity(vectors, self.config.similarity))
+
+
+def initial_table(nodes: NodeMap, config: TableConfig, seed: int) -> Tensor:
+    """Draw a table from N(0, init_std^2), float32 [num_nodes, embedding_size]."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (nodes.num_nodes, config.embedding_size)
+    return torch.randn(shape, generator=generator) * config.init_std
+
+
+def fit_tables(
+    train_part: MarketDataset,
+    valid: MarketDataset | None,
+    markets: Sequence[str],
+    config: TableConfig,
+    options: RunOptions,
+    *,
+    kind: str,
+    start: Tensor | None = None,
+    validate_on: Sequence[str] | None = None,
+) -> Tables:
+    """Train layer-0 vectors on the merged graph of some markets.
+
+    Parameters
+    ----------
+    train_part, valid : MarketDataset
+        Training interactions; held-out ones for early stopping.
+    markets : sequence of str
+        Markets whose edges make the graph and the positives.
+    config : TableConfig
+        Widths, objective and schedule.
+    options : RunOptions
+        Seed, threads, workspace.
+    kind : str
+        Name of the stage, e.g. `backbone`.
+    start : float32 [num_nodes, d], optional
+        Values to start from instead of a random draw.
+    validate_on : sequence of str, optional
+        Markets whose mean metric decides; all of `markets` by default.
+    """
+    nodes = map_nodes(train_part, markets)
+    judged = list(markets if validate_on is None else validate_on)
+    data = [train_part.select_markets(markets).fingerprint]
+    if valid is not None:
+        data.append(valid.select_markets(judged).fingerprint)
+    initial = initial_table(nodes, config, options.seed) if start is None else start.clone()
+    stage = Stage(
+        options.workspace,
+        kind,
+        {
+            "data": data,
+            "config": config.model_dump(mode="json"),
+            "seed": options.seed,
+            "threads": options.threads,
+            "device": options.device,
+            "validate_on": judged if valid is not None else [],
+            "start": None if start is None else content_hash(tensor_hash(start)),
+        },
+    )
+    memory = options.memory.get(stage.hash)
+    if isinstance(memory, Tables):
+        return memory
+    validation = Validation(nodes, train_part, valid, judged) if valid is not None else None
+    graph = nodes.graph_of(train_part).to(options.device)
+    sampler = PositiveSampler(train_part, nodes)
+    task = TableTask(
+        config, initial.to(options.device), graph, sampler, validation, options.device
+    )
+    state = train(task, config.schedule(), options, stage)
+    tables = Tables(nodes, state.tensors["table"].detach(), stage.hash, state)
+    options.memory[stage.hash] = tables
+    return tables
+
+
+def tensor_hash(tensor: Tensor) -> str:
+    """SHA-256 (hex) of a tensor's shape and bytes."""
+    import hashlib
+
+    digest = hashlib.sha256(str(tuple(tensor.shape)).encode())
+    digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

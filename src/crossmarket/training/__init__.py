@@ -1,0 +1,1 @@
+"""The one training loop: sampling, steps, early stopping, checkpoints, history."""
