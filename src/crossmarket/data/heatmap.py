@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _INK, _FAINT, _PAPER = "#22313f", "#7b8794", "#eef1f4"
 _CELL_INCHES = 0.78
+_LEAST_INCHES = 5.2  # as wide as a subtitle
 _FORMATS = (".svg", ".png")
 
 
@@ -66,7 +67,7 @@ def draw_heat_maps(maps: Sequence[HeatMap], labels: Sequence[str], path: Path) -
     from matplotlib.figure import Figure  # noqa: PLC0415
     from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415
 
-    side = _CELL_INCHES * max(len(labels), 4)
+    side = max(_CELL_INCHES * len(labels), _LEAST_INCHES)
     with mpl.rc_context({"svg.hashsalt": "crossmarket", "font.family": "DejaVu Sans"}):
         layout = ConstrainedLayoutEngine(wspace=0.05, w_pad=0.15, h_pad=0.15)
         size = (len(maps) * (side + 0.6), side + 1.2)
@@ -115,4 +116,5 @@ def _draw_one(axes: Axes, heat_map: HeatMap, labels: Sequence[str]) -> None:
         textcoords="offset points",
         fontsize=10,
         color=_FAINT,
+        in_layout=False,
     )

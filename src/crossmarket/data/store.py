@@ -192,9 +192,15 @@ def _beside(target: Path, role: str) -> Path:
 def _put_in_place(temporary: Path, target: Path) -> None:
     """Move a finished folder to its place; what was there is removed last."""
     previous = _beside(target, "old")
-    if target.is_dir() and any(target.iterdir()):
+    replaces = target.is_dir() and any(target.iterdir())
+    if replaces:
         target.rename(previous)
-    temporary.rename(target)
+    try:
+        temporary.rename(target)
+    except OSError:
+        if replaces:
+            previous.rename(target)
+        raise
     sync_folder(target.parent)
     for leftover in target.parent.glob(f".{_escaped(target.name)}.*.old.tmp"):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -85,10 +85,10 @@ def _weights(rows: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
     values = rows["weight"]
     if not values.dtype.is_numeric():
         values = values.cast(pl.String).str.strip_chars(" ")
-    # Adding zero turns a negative zero into zero, so that merging does not depend on row order.
-    weights = values.cast(pl.Float64, strict=False).cast(pl.Float32) + 0.0
+    weights = values.cast(pl.Float64, strict=False).cast(pl.Float32)
     usable = weights.is_finite() & (weights >= 0)
-    return weights.alias("weight"), ~usable.fill_null(False)
+    # A negative zero becomes zero, so that merging does not depend on the order of rows.
+    return weights.abs().alias("weight"), ~usable.fill_null(False)
 
 
 def _timestamps(rows: pl.DataFrame, unit: TimeUnit) -> tuple[pl.Series, pl.Series]:
