@@ -77,7 +77,7 @@ def describe(
     as_json: JsonOption = False,
 ) -> None:
     """Print the statistics, the overlap and the similarity of markets."""
-    result = _read(path, format_name, columns, min_weight, time_unit, max_rejected)
+    result = read(path, format_name, columns, min_weight, time_unit, max_rejected)
     description = describe_dataset(result.dataset)
     if plot is not None:
         draw(description, plot)
@@ -107,7 +107,7 @@ def convert(
     max_rejected: MaxRejectedOption = 0.01,
 ) -> None:
     """Read interactions of any known format and write them as a store, with row accounting."""
-    result = _read(path, format_name, columns, min_weight, time_unit, max_rejected)
+    result = read(path, format_name, columns, min_weight, time_unit, max_rejected)
     write_store(result, out)
     typer.echo(str(result.report))
     typer.echo(_written(result.dataset.markets, result.dataset.num_interactions, out))
@@ -163,7 +163,7 @@ def parse_columns(text: str) -> ColumnMap:
         ) from error
 
 
-def _read(
+def read(
     path: Path,
     format_name: FormatName | None,
     columns: str | None,
@@ -171,6 +171,7 @@ def _read(
     time_unit: TimeUnitName,
     max_rejected: float,
 ) -> ReadResult:
+    """Read data with the options of the command line."""
     return read_data(
         path,
         format=None if format_name is None else str(format_name),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -50,8 +50,8 @@ class Edges:
     def __len__(self) -> int:
         return len(self.users)
 
-    def select(self, which: NDArray[np.bool_] | NDArray[np.integer]) -> Edges:
-        """The edges picked by a boolean mask or by ascending positions."""
+    def select(self, which: NDArray[np.bool_] | NDArray[np.integer] | slice) -> Edges:
+        """The edges picked by a boolean mask, a slice or ascending positions."""
         return Edges(
             self.users[which], self.items[which], self.weights[which], self.timestamps[which]
         )
@@ -201,6 +201,19 @@ class MarketDataset:
             {name: self._edges[name] for name in names},
             {name: self._catalogues[name] for name in names},
         )
+
+    def drop_unsold_items(self) -> MarketDataset:
+        """The same markets over the items that at least one of them sells."""
+        sold = np.unique(np.concatenate(list(self._catalogues.values())))
+        edges = {
+            name: replace(part, items=np.searchsorted(sold, part.items).astype(np.int32))
+            for name, part in self._edges.items()
+        }
+        catalogues = {
+            name: np.searchsorted(sold, rows).astype(np.int32)
+            for name, rows in self._catalogues.items()
+        }
+        return MarketDataset(Vocabulary(self.items.take(sold)), self._users, edges, catalogues)
 
     def to_frame(self) -> pl.DataFrame:
         """The interactions as a table with the columns of `SCHEMA`, in canonical order."""

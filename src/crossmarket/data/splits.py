@@ -49,8 +49,7 @@ class Split:
             for market in self.train.markets
         }
         nothing = {
-            market: self.valid.edges(market).select(np.zeros(len(self.valid.edges(market)), bool))
-            for market in self.train.markets
+            market: self.valid.edges(market).select(slice(0, 0)) for market in self.train.markets
         }
         details = {key: value for key, value in self.details.items() if key != "valid_from"}
         return replace(

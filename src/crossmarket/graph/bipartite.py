@@ -125,15 +125,17 @@ class NodeMap:
         """Nodes of item rows; every one must be a node of this graph."""
         return np.searchsorted(self.items, items) + self.num_users
 
-    def edges_of(self, dataset: MarketDataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """User nodes and item nodes of all edges of `dataset` in these markets."""
-        users = [self.user_nodes(name, dataset.edges(name).users) for name in self.markets]
-        items = [self.item_nodes(dataset.edges(name).items) for name in self.markets]
+    def edges_of(
+        self, dataset: MarketDataset, markets: Sequence[str]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """User nodes and item nodes of all edges of `dataset` in some of these markets."""
+        users = [self.user_nodes(name, dataset.edges(name).users) for name in markets]
+        items = [self.item_nodes(dataset.edges(name).items) for name in markets]
         return np.concatenate(users), np.concatenate(items)
 
     def graph_of(self, dataset: MarketDataset) -> BipartiteGraph:
         """Graph of the edges of `dataset` in these markets; give it the training part."""
-        users, items = self.edges_of(dataset)
+        users, items = self.edges_of(dataset, self.markets)
         return build_graph(users, items - self.num_users, self.num_users, len(self.items))
 
 

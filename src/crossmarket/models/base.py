@@ -105,9 +105,7 @@ class Recommender(ABC):
 
     # -- learning ---------------------------------------------------------------------------
 
-    def fit(
-        self, train: MarketDataset, *, target: str, valid: MarketDataset | None = None
-    ) -> Self:
+    def fit(self, train: MarketDataset, *, target: str, valid: MarketDataset | None = None) -> Self:
         """Learn from the training part for one target market.
 
         Parameters
@@ -144,6 +142,18 @@ class Recommender(ABC):
 
     def _set_history(self, history: MarketDataset) -> None:  # noqa: B027
         """Refresh what scoring derives from the interactions; by default nothing."""
+
+    def settled(self) -> Self:
+        """An unfitted copy whose choices made on validation are fixed.
+
+        A fit without a validation part (training + validation, say) then ends where the
+        validated one was best.
+        """
+        return type(self)(self._settled_config(), self.options)
+
+    def _settled_config(self) -> ModelConfig:
+        """The config with epochs and the like replaced by what validation chose."""
+        return self.config
 
     def num_trainable(self) -> int:
         """Number of scalars that learning for this target adjusts; 0 for counting systems."""

@@ -75,4 +75,4 @@ def solve_ease(matrix: csr_array, reg: float) -> NDArray[np.float32]:
     inverse += np.tril(inverse, -1).T
     weights = inverse / -np.diag(inverse)
     np.fill_diagonal(weights, 0.0)
-    return weights.astype(np.float32)
+    return np.asarray(weights, dtype=np.float32)

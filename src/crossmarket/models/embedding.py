@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,10 +28,11 @@ class EmbeddingRecommender(Recommender):
         graph: BipartiteGraph,
         num_layers: int,
         similarity: Similarity,
+        finish: Callable[[Tensor], Tensor] = lambda vectors: vectors,
     ) -> None:
-        """Propagate and keep what scoring reads."""
+        """Propagate, let `finish` have its way with the result, keep what scoring reads."""
         with torch.no_grad():
-            vectors = propagate(graph, layer0, num_layers)
+            vectors = finish(propagate(graph, layer0, num_layers))
             self._keep_vectors(nodes, vectors, similarity)
             # A new user has no vector of its own: its l-th layer is the weighted sum of its
             # items' (l-1)-th layers, so the sum of layers 0..L-1 of each item is all it takes.
@@ -49,11 +52,12 @@ class EmbeddingRecommender(Recommender):
         return np.searchsorted(self._nodes.items, items)
 
     def _score(self, users: Rows, items: Rows) -> FloatMatrix:
-        return self._user_vectors[users] @ self._item_vectors[self._positions(items)].T
+        scores = self._user_vectors[users] @ self._item_vectors[self._positions(items)].T
+        return np.asarray(scores, dtype=np.float32)
 
     def _score_histories(self, histories: csr_array, items: Rows) -> FloatMatrix:
         matrix = histories.tocsr()[:, self._nodes.items]
         sizes = np.maximum(np.diff(matrix.indptr), 1)
         vectors = diags_array(1 / np.sqrt(sizes)) @ (matrix @ self._carried)
         users = as_similarity(torch.from_numpy(vectors.astype(np.float32)), self._similarity)
-        return users.numpy() @ self._item_vectors[self._positions(items)].T
+        return np.asarray(users.numpy() @ self._item_vectors[self._positions(items)].T)

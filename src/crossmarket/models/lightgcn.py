@@ -49,6 +49,9 @@ class LightGCN(EmbeddingRecommender):
         layer0 = self._tables.layer0.cpu()
         self._set_vectors(nodes, layer0, graph, self.config.num_layers, self.config.similarity)
 
+    def _settled_config(self) -> ModelConfig:
+        return self.config.model_copy(update={"epochs": self._tables.trained.best_epoch})
+
     def num_trainable(self) -> int:
         """Count every scalar of the table."""
         return self._tables.layer0.numel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +14,6 @@ from pydantic import Field
 from torch import Tensor
 
 from crossmarket.data.dataset import MarketDataset
-from crossmarket.files import content_hash
 from crossmarket.graph.bipartite import BipartiteGraph, NodeMap, map_nodes
 from crossmarket.graph.propagation import propagate
 from crossmarket.metrics.held_out import HeldOut
@@ -108,9 +108,9 @@ class Validation:
     ) -> None:
         self._parts: list[tuple[int, NDArray[np.int64], HeldOut]] = []
         for market in markets:
-            held_out = HeldOut(
-                valid.matrix(market), train.matrix(market), train.catalogue(market)
-            )
+            seen = train.matrix(market)
+            known = np.diff(seen.indptr) > 0
+            held_out = HeldOut(valid.matrix(market), seen, train.catalogue(market), among=known)
             if len(held_out):
                 start = nodes.user_starts[market]
                 self._parts.append((start, nodes.item_nodes(held_out.candidates), held_out))
@@ -223,7 +223,7 @@ def fit_tables(
     *,
     kind: str,
     start: Tensor | None = None,
-    validate_on: Sequence[str] | None = None,
+    learn_from: Sequence[str] | None = None,
 ) -> Tables:
     """Train layer-0 vectors on the merged graph of some markets.
 
@@ -241,11 +241,12 @@ def fit_tables(
         Name of the stage, e.g. `backbone`.
     start : float32 [num_nodes, d], optional
         Values to start from instead of a random draw.
-    validate_on : sequence of str, optional
-        Markets whose mean metric decides; all of `markets` by default.
+    learn_from : sequence of str, optional
+        Markets whose positives are learned and whose mean validation metric decides; all of
+        `markets` by default.
     """
     nodes = map_nodes(train_part, markets)
-    judged = list(markets if validate_on is None else validate_on)
+    judged = list(markets if learn_from is None else learn_from)
     data = [train_part.select_markets(markets).fingerprint]
     if valid is not None:
         data.append(valid.select_markets(judged).fingerprint)
@@ -259,8 +260,8 @@ def fit_tables(
             "seed": options.seed,
             "threads": options.threads,
             "device": options.device,
-            "validate_on": judged if valid is not None else [],
-            "start": None if start is None else content_hash(tensor_hash(start)),
+            "learn_from": judged,
+            "start": None if start is None else tensor_hash(start),
         },
     )
     memory = options.memory.get(stage.hash)
@@ -268,10 +269,8 @@ def fit_tables(
         return memory
     validation = Validation(nodes, train_part, valid, judged) if valid is not None else None
     graph = nodes.graph_of(train_part).to(options.device)
-    sampler = PositiveSampler(train_part, nodes)
-    task = TableTask(
-        config, initial.to(options.device), graph, sampler, validation, options.device
-    )
+    sampler = PositiveSampler(train_part, nodes, judged)
+    task = TableTask(config, initial.to(options.device), graph, sampler, validation, options.device)
     state = train(task, config.schedule(), options, stage)
     tables = Tables(nodes, state.tensors["table"].detach(), stage.hash, state)
     options.memory[stage.hash] = tables
@@ -280,8 +279,6 @@ def fit_tables(
 
 def tensor_hash(tensor: Tensor) -> str:
     """SHA-256 (hex) of a tensor's shape and bytes."""
-    import hashlib
-
     digest = hashlib.sha256(str(tuple(tensor.shape)).encode())
     digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

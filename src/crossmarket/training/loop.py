@@ -109,7 +109,9 @@ def train(task: Task, schedule: Schedule, options: RunOptions, stage: Stage) -> 
         while progress.epoch < schedule.epochs and progress.stale < schedule.patience:
             started = time.perf_counter()
             progress.epoch += 1
-            generator = np.random.default_rng([options.seed, int(stage.hash[:8], 16), progress.epoch])
+            generator = np.random.default_rng(
+                [options.seed, int(stage.hash[:8], 16), progress.epoch]
+            )
             record = {"epoch": progress.epoch, **_run_epoch(task, generator, optimiser, stage)}
             last = progress.epoch == schedule.epochs
             if last or progress.epoch % schedule.evaluate_every == 0:

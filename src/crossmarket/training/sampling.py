@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,15 +39,20 @@ class PositiveSampler:
     train : MarketDataset
         Training part.
     nodes : NodeMap
-        Node numbering; its markets are the ones sampled from.
+        Node numbering.
+    markets : sequence of str, optional
+        Markets to sample from; all markets of `nodes` by default.
     """
 
-    def __init__(self, train: MarketDataset, nodes: NodeMap) -> None:
+    def __init__(
+        self, train: MarketDataset, nodes: NodeMap, markets: Sequence[str] | None = None
+    ) -> None:
         self.nodes = nodes
-        self.users, self.items = nodes.edges_of(train)
-        counts = [len(train.edges(market)) for market in nodes.markets]
+        names = nodes.markets if markets is None else markets
+        self.users, self.items = nodes.edges_of(train, names)
+        counts = [len(train.edges(market)) for market in names]
         self.markets = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-        self.pools = [nodes.item_nodes(train.catalogue(market)) for market in nodes.markets]
+        self.pools = [nodes.item_nodes(train.catalogue(market)) for market in names]
         self._pairs = np.sort(self.users * nodes.num_nodes + self.items)
 
     def __len__(self) -> int:
@@ -64,9 +69,7 @@ class PositiveSampler:
             bounds = list(zip(firsts.tolist(), ends, present.tolist(), strict=True))
             yield Batch(self.users[picked], self.items[picked], bounds)
 
-    def is_positive(
-        self, users: NDArray[np.int64], items: NDArray[np.int64]
-    ) -> NDArray[np.bool_]:
+    def is_positive(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each (user node, item node) is a training interaction; shapes broadcast."""
         pairs = users * self.nodes.num_nodes + items
         at = np.searchsorted(self._pairs, pairs)

@@ -1,0 +1,65 @@
+"""What a command module offers, and options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from crossmarket.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command's function and the example its help ends with."""
+
+    function: Callable[..., None]
+    example: str
+
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fit` made.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+ThreadsOption = Annotated[
+    int, typer.Option(min=1, help="Threads of the numeric kernels; part of what makes the bytes.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
+ProtocolOption = Annotated[
+    str,
+    typer.Option(help="ratio-full, time-full, loo-99, loo-999, given-full or launch@FRACTION."),
+]
+
+
+def parse_settings(assignments: list[str]) -> dict[str, Any]:
+    """Read `a.b=value` assignments as nested settings; values are YAML scalars or lists.
+
+    Raises
+    ------
+    UsageError
+        If one has no `=` or an unreadable value.
+    """
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        name, sign, text = assignment.partition("=")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            sign = ""
+        if not sign or not name:
+            raise UsageError(f"cannot read --set {assignment!r}; write it as name=value")
+        place = settings
+        *parents, last = name.split(".")
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise UsageError(f"--set {assignment!r} sets a part of something already set")
+        place[last] = value
+    return settings
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of names."""
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)

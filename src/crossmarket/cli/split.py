@@ -1,0 +1,35 @@
+"""`crossmarket data split`: the parts of a protocol as files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossmarket.cli.commands import ProtocolOption, SeedOption
+from crossmarket.data.readers import read_data
+from crossmarket.data.store import write_store
+from crossmarket.evaluation.leak import assert_no_leak
+from crossmarket.evaluation.protocols import Protocol
+
+EXAMPLE = "Example: crossmarket data split markets --protocol time-full --out markets-split"
+
+
+def split(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Data of any known format.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the store to write.")],
+    protocol: ProtocolOption = "ratio-full",
+    seed: SeedOption = 0,
+) -> None:
+    """Cut data as a protocol says and write the parts, for `fit --protocol given-full`."""
+    data = read_data(path)
+    made = Protocol(name=protocol).split(data, seed)
+    assert_no_leak(made)
+    parts = {"train": made.train, "valid": made.valid, "test": made.test}
+    write_store(replace(data, parts=parts), out, extras={"split.json": made.details})
+    for market, counts in made.counts().items():
+        numbers = ", ".join(f"{part} {count:,}" for part, count in counts.items())
+        typer.echo(f"{market}: {numbers}")
+    typer.echo(f"wrote the parts to {out}")

@@ -1,0 +1,98 @@
+"""Scores of a fitted model under a protocol: per user, per market, overall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from crossmarket.data.splits import Split
+from crossmarket.errors import DataError
+from crossmarket.evaluation.protocols import Protocol
+from crossmarket.metrics.held_out import HeldOut
+from crossmarket.metrics.lists import coverage, popularity_bias
+from crossmarket.models.base import Recommender
+
+#: Metrics that are always computed.
+METRICS = ("ndcg@10", "recall@10", "hit@10", "mrr@10", "map@10")
+#: Metrics of a market's lists as a whole.
+LIST_METRICS = ("coverage@10", "popularity@10")
+_LIST_LENGTH = 10
+
+
+@dataclass(frozen=True)
+class MarketEvaluation:
+    """Result of one model in one market.
+
+    Attributes
+    ----------
+    per_user : polars.DataFrame
+        `market, user_id` and one column a metric; a row for each counted user.
+    lists : dict
+        `LIST_METRICS` of the market.
+    """
+
+    per_user: pl.DataFrame
+    lists: dict[str, float]
+
+
+def evaluate_market(
+    model: Recommender,
+    protocol: Protocol,
+    split: Split,
+    market: str,
+    metrics: Sequence[str] = METRICS,
+) -> MarketEvaluation:
+    """Rank the protocol's candidates for every counted user of a market.
+
+    Raises
+    ------
+    DataError
+        If the protocol leaves no user to count in this market.
+    """
+    held_out = protocol.held_out(split, market)
+    if not len(held_out):
+        raise DataError(
+            f"{protocol.label} leaves no test user in market {market!r}; "
+            "give it more data or leave the market out of the targets"
+        )
+    values = held_out.evaluate(model.score, list(metrics))
+    names = split.train.users(market).take(held_out.users)
+    frame = pl.DataFrame({"user_id": names, **values}, schema_overrides={"user_id": pl.String})
+    per_user = frame.select(pl.lit(market).alias("market"), pl.all())
+    return MarketEvaluation(per_user, _list_metrics(model, held_out, split, market))
+
+
+def _list_metrics(
+    model: Recommender, held_out: HeldOut, split: Split, market: str
+) -> dict[str, float]:
+    lists = held_out.top_lists(model.score, _LIST_LENGTH)
+    columns = np.searchsorted(held_out.candidates, np.maximum(lists, 0))
+    counts = np.bincount(split.train.edges(market).items, minlength=len(split.train.items))
+    positions = np.where(lists >= 0, columns, -1)
+    return {
+        "coverage@10": coverage(positions, len(held_out.candidates)),
+        "popularity@10": popularity_bias(positions, counts[held_out.candidates]),
+    }
+
+
+def summarise(
+    parts: Sequence[MarketEvaluation], metrics: Sequence[str] = METRICS
+) -> dict[str, Any]:
+    """Means over users: per market, over markets (macro), over all users (micro)."""
+    markets: dict[str, dict[str, float]] = {}
+    for part in parts:
+        market = str(part.per_user["market"][0])
+        means = {name: float(part.per_user[name].to_numpy().mean()) for name in metrics}
+        markets[market] = {**means, **part.lists, "users": part.per_user.height}
+    names = [*metrics, *LIST_METRICS]
+    everyone = pl.concat([part.per_user for part in parts])
+    return {
+        "markets": markets,
+        "macro": {name: float(np.mean([row[name] for row in markets.values()])) for name in names},
+        "micro": {name: float(everyone[name].to_numpy().mean()) for name in metrics},
+        "users": everyone.height,
+    }

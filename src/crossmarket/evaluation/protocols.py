@@ -1,0 +1,205 @@
+"""Named protocols: how to split, what to rank among, whom to count."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.sparse import csr_array
+
+from crossmarket.data.dataset import MarketDataset
+from crossmarket.data.readers import ReadResult
+from crossmarket.data.splits import (
+    Split,
+    given_split,
+    launch_split,
+    leave_one_out_split,
+    market_generator,
+    ratio_split,
+    time_split,
+)
+from crossmarket.errors import UsageError
+from crossmarket.metrics.held_out import HeldOut
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What a protocol's name stands for."""
+
+    summary: str
+    split: Callable[[ReadResult, int, Protocol], Split]
+    negatives: int | None = None
+
+
+class Protocol(BaseModel):
+    """A protocol and its options; results are comparable only where all of it agrees.
+
+    Attributes
+    ----------
+    name : str
+        `ratio-full`, `time-full`, `loo-99`, `loo-999`, `given-full`, or `launch@f` with the
+        fraction f of the target's training interactions that is kept.
+    history : {"train", "train+valid"}
+        Interactions a model scores from at test; it always learns from training ones only.
+    refit : bool
+        After all choices are made on validation, learn once more from training + validation.
+    cuts : (str, str), optional
+        Dates of `time-full` (first day of validation, first day of test); the 80 % and 90 %
+        quantiles of all interaction times by default.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = "ratio-full"
+    history: Literal["train", "train+valid"] = "train"
+    refit: bool = False
+    cuts: tuple[str, str] | None = Field(default=None)
+
+    @property
+    def label(self) -> str:
+        """Name with every option that is not the default, e.g. `time-full, refit`."""
+        parts = [self.name]
+        if self.cuts:
+            parts.append(f"cuts={self.cuts[0]}..{self.cuts[1]}")
+        if self.refit:
+            parts.append("refit")
+        if self.history != "train":
+            parts.append(f"history={self.history}")
+        return ", ".join(parts)
+
+    @property
+    def fit_label(self) -> str:
+        """File-safe name of what shapes a fit; runs that share it share their models."""
+        parts = [self.name, *(self.cuts or ()), *(["refit"] if self.refit else [])]
+        return "-".join(parts).replace("@", "-")
+
+    @property
+    def launch_fraction(self) -> float | None:
+        """Share of the target's training interactions that is kept, for `launch@f`."""
+        match = re.fullmatch(r"launch@(\d*\.?\d+)", self.name)
+        if match is None:
+            return None
+        fraction = float(match[1])
+        if not 0 < fraction <= 1:
+            raise UsageError(f"protocol {self.name!r}: the fraction must lie in (0, 1]")
+        return fraction
+
+    def _kind(self) -> _Kind:
+        kind = KINDS.get("launch@f" if self.launch_fraction is not None else self.name)
+        if kind is None:
+            raise UsageError(f"unknown protocol {self.name!r}; choose from: {', '.join(KINDS)}")
+        return kind
+
+    def split(self, data: ReadResult, seed: int) -> Split:
+        """Cut the data as this protocol says.
+
+        Raises
+        ------
+        UsageError
+            For an unknown protocol name; the message lists the known ones.
+        """
+        if self.cuts is not None and self.name != "time-full":
+            raise UsageError(f"cut dates belong to time-full, not to {self.name}")
+        return self._kind().split(data, seed, self)
+
+    def for_target(self, split: Split, target: str) -> Split:
+        """The split that a model for `target` learns from (`launch@f` thins the target)."""
+        fraction = self.launch_fraction
+        return split if fraction is None else launch_split(split, target, fraction)
+
+    def held_out(self, split: Split, market: str) -> HeldOut:
+        """Users, candidates and masks of a market at test.
+
+        Every protocol masks the user's training and validation items. `time-full` counts users
+        with a training interaction only; the others count everyone with a test interaction.
+        """
+        train, catalogue = split.train.matrix(market), split.train.catalogue(market)
+        seen = (train + split.valid.matrix(market)).tocsr()
+        relevant = split.test.matrix(market)
+        count = self._kind().negatives
+        included = None
+        if count is not None:
+            negatives = sample_negatives(split, market, count)
+            included = (negatives + relevant).tocsr()
+        among = np.diff(train.indptr) > 0 if self.name == "time-full" else None
+        return HeldOut(relevant, seen, catalogue, included=included, among=among)
+
+    def candidates_hash(self, split: Split) -> str:
+        """SHA-256 (hex) of what is ranked for whom; equal hashes make results comparable."""
+        digest = hashlib.sha256(self.label.encode())
+        for market in split.test.markets:
+            held_out = self.held_out(split, market)
+            for array in held_out.arrays():
+                digest.update(np.ascontiguousarray(array).astype(np.int64).tobytes())
+        return digest.hexdigest()
+
+
+def sample_negatives(split: Split, market: str, count: int) -> csr_array:
+    """Draw each test user's negatives: items of the market the user never interacted with.
+
+    Parameters
+    ----------
+    count : int
+        Negatives of a user; all there are where the market has fewer.
+
+    Returns
+    -------
+    sparse float32 [users, items]; the same split gives the same draw.
+    """
+    catalogue = split.train.catalogue(market)
+    known = split.train.matrix(market) + split.valid.matrix(market) + split.test.matrix(market)
+    users = np.unique(split.test.edges(market).users)
+    generator = market_generator(split.seed + 2, market)
+    rows: list[NDArray[np.int64]] = []
+    columns: list[NDArray[np.int32]] = []
+    for user, taken in zip(users, known.tocsr()[users][:, catalogue].toarray() > 0, strict=True):
+        free = catalogue[~taken]
+        drawn = generator.choice(free, size=min(count, len(free)), replace=False)
+        rows.append(np.full(len(drawn), user))
+        columns.append(drawn)
+    if not rows:
+        return csr_array(known.shape, dtype=np.float32)
+    flat = (np.concatenate(rows), np.concatenate(columns))
+    return csr_array((np.ones(len(flat[0]), dtype=np.float32), flat), shape=known.shape)
+
+
+def with_validation(split: Split) -> MarketDataset:
+    """Training and validation interactions together, as a history to score from."""
+    return split.refit().train
+
+
+#: Every protocol name with what it means.
+KINDS: dict[str, _Kind] = {
+    "ratio-full": _Kind(
+        "80/10/10 of each market's interactions at random; the whole catalogue is ranked",
+        lambda data, seed, _: ratio_split(data.dataset, seed=seed),
+    ),
+    "time-full": _Kind(
+        "one pair of cut dates for all markets; the whole catalogue is ranked",
+        lambda data, seed, own: time_split(data.dataset, seed=seed, cuts=own.cuts),
+    ),
+    "loo-99": _Kind(
+        "last interaction of a user against 99 unseen items of the market",
+        lambda data, seed, _: leave_one_out_split(data.dataset, seed=seed),
+        negatives=99,
+    ),
+    "loo-999": _Kind(
+        "last interaction of a user against 999 unseen items of the market",
+        lambda data, seed, _: leave_one_out_split(data.dataset, seed=seed),
+        negatives=999,
+    ),
+    "launch@f": _Kind(
+        "ratio-full with only the fraction f of the target's training interactions",
+        lambda data, seed, _: ratio_split(data.dataset, seed=seed),
+    ),
+    "given-full": _Kind(
+        "the parts the data came with; the whole catalogue is ranked",
+        lambda data, seed, _: given_split(data.parts or {}, seed=seed),
+    ),
+}

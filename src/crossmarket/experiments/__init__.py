@@ -1,0 +1,1 @@
+"""Runs and comparisons: typed settings in, models, tables and provenance out."""

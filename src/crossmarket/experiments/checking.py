@@ -1,0 +1,130 @@
+"""`crossmarket check`: leaks between parts, and files that are not what they were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from crossmarket.data.readers import read_data
+from crossmarket.data.splits import Split, given_split
+from crossmarket.errors import CrossmarketError, UsageError
+from crossmarket.evaluation.leak import find_leaks
+from crossmarket.experiments.run import RUN_FILE, Run
+from crossmarket.files import file_hash, read_json
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a check found.
+
+    Attributes
+    ----------
+    leaks : polars.DataFrame
+        `split, market, user_id, item_id, part_a, part_b`; a row for each leaked pair.
+    damage : list of str
+        Sentences on files that changed since they were written.
+    checked : list of str
+        What was looked at.
+    """
+
+    leaks: pl.DataFrame
+    damage: list[str]
+    checked: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found."""
+        return self.leaks.is_empty() and not self.damage
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {
+            "passed": self.passed,
+            "checked": self.checked,
+            "num_leaks": self.leaks.height,
+            "leaks": self.leaks.to_dicts(),
+            "damage": self.damage,
+        }
+
+    def __str__(self) -> str:
+        lines = [f"checked {item}" for item in self.checked]
+        lines += [f"damaged: {sentence}" for sentence in self.damage]
+        for row in self.leaks.head(_SHOWN).iter_rows(named=True):
+            lines.append(
+                f"leak: user {row['user_id']} and item {row['item_id']} of market {row['market']} "
+                f"are in {row['part_a']} and {row['part_b']}"
+            )
+        if self.leaks.height > _SHOWN:
+            lines.append(f"... and {self.leaks.height - _SHOWN:,} more")
+        lines.append(
+            "passed: no leak, no damage"
+            if self.passed
+            else f"failed: {self.leaks.height:,} leaked pairs, {len(self.damage)} damaged files"
+        )
+        return "\n".join(lines)
+
+
+def check_path(path: Path) -> CheckReport:
+    """Check a run folder or data that bring their own parts.
+
+    Raises
+    ------
+    UsageError
+        If the path holds neither.
+    """
+    if not path.exists():
+        raise UsageError(f"there is nothing at {path}; name a run or a data folder")
+    if (path / RUN_FILE).is_file():
+        return _check_run(path)
+    data = read_data(path)
+    if data.parts is None:
+        raise UsageError(
+            f"{path} has no train, valid and test parts to compare; "
+            f"make them with `crossmarket data split {path} --out FOLDER`"
+        )
+    return CheckReport(
+        _leaks(path.name, _parts_of(data.parts, path)), [], [f"parts of {path.name}"]
+    )
+
+
+def _check_run(path: Path) -> CheckReport:
+    damage: list[str] = []
+    tables: list[pl.DataFrame] = []
+    checked = ["data"]
+    try:
+        Run.open(path)
+    except CrossmarketError as error:
+        damage.append(str(error))
+    for folder in sorted(path.glob("*/split")):
+        name = folder.parent.name
+        checked.append(f"split {name}")
+        try:
+            tables.append(_leaks(name, _parts_of(read_data(folder).parts or {}, folder)))
+        except CrossmarketError as error:
+            damage.append(str(error))
+    for record_file in sorted(path.glob("*/stages/*/stage.json")):
+        stage = record_file.parent
+        checked.append(f"stage {stage.name}")
+        model = stage / "model.safetensors"
+        if not model.is_file() or file_hash(model) != read_json(record_file)["sha256"]:
+            damage.append(f"{model} is not what was trained; remove {stage} and fit again")
+    leaks = pl.concat(tables) if tables else _leaks("", None)
+    return CheckReport(leaks, damage, checked)
+
+
+def _parts_of(parts: Any, folder: Path) -> Split:
+    split = given_split(parts)
+    extra = folder / "split.json"
+    return replace(split, details=read_json(extra)) if extra.is_file() else split
+
+
+def _leaks(name: str, split: Split | None) -> pl.DataFrame:
+    if split is None:
+        columns = ("split", "market", "user_id", "item_id", "part_a", "part_b")
+        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String()))
+    return find_leaks(split).select(pl.lit(name).alias("split"), pl.all())

@@ -1,0 +1,78 @@
+"""Fitting one model for one target as a protocol allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+from crossmarket.data.dataset import MarketDataset
+from crossmarket.data.splits import Split
+from crossmarket.errors import UsageError
+from crossmarket.evaluation.leak import assert_no_leak
+from crossmarket.evaluation.protocols import Protocol, with_validation
+from crossmarket.models.base import Recommender
+
+#: Which interactions of the source markets are learned from.
+SourceSplit = Literal["train", "all"]
+
+
+def fit_target(
+    build: Callable[[], Recommender],
+    protocol: Protocol,
+    split: Split,
+    target: str,
+    *,
+    source_split: SourceSplit = "train",
+    everything: MarketDataset | None = None,
+) -> Recommender:
+    """Fit a model for a target; it sees training interactions only.
+
+    Parameters
+    ----------
+    build : callable
+        Makes a fresh, unfitted model.
+    protocol : Protocol
+        Its launch fraction, refit and history options apply.
+    split : Split
+        The protocol's split of the data.
+    target : str
+        Market to recommend in.
+    source_split : {"train", "all"}
+        Learn from the sources' training parts (one backbone then serves every target), or from
+        all their interactions: nobody is evaluated on those when only the target is.
+    everything : MarketDataset, optional
+        All interactions; needed for `source_split="all"`.
+
+    Returns
+    -------
+    The fitted model, with the protocol's history set.
+    """
+    own = _with_sources(protocol.for_target(split, target), target, source_split, everything)
+    assert_no_leak(own)
+    model = build().fit(own.train, target=target, valid=own.valid)
+    if protocol.refit:
+        model = model.settled().fit(own.refit().train, target=target)
+    if protocol.history == "train+valid":
+        model.set_history(with_validation(own))
+    return model
+
+
+def _with_sources(
+    split: Split, target: str, source_split: SourceSplit, everything: MarketDataset | None
+) -> Split:
+    if source_split == "train":
+        return split
+    if "test_from" in split.details:
+        raise UsageError("source_split=all would show the sources' future; use train with time")
+    if everything is None:
+        raise UsageError("source_split=all needs the whole data set")
+    sources = [market for market in split.train.markets if market != target]
+    whole = {market: everything.edges(market) for market in sources}
+    nothing = {market: everything.edges(market).select(slice(0, 0)) for market in sources}
+    return replace(
+        split,
+        train=split.train.replace_edges(whole),
+        valid=split.valid.replace_edges(nothing),
+        test=split.test.replace_edges(nothing),
+    )

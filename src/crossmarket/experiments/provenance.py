@@ -1,0 +1,39 @@
+"""What a result was made with, so that it can be made again."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import crossmarket
+
+_LIBRARIES = ("numpy", "scipy", "polars", "torch", "safetensors")
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, Python and the numeric libraries."""
+    found = {name: version(name) for name in _LIBRARIES}
+    return {"crossmarket": crossmarket.__version__, "python": platform.python_version(), **found}
+
+
+def commit() -> str | None:
+    """Commit of the source tree this package runs from; None for an installed package.
+
+    A tree with uncommitted changes is marked by a trailing `+`.
+    """
+    folder = Path(crossmarket.__file__).parent
+    if not any((parent / ".git").exists() for parent in folder.parents):
+        return None
+    try:
+        revision = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return revision + ("+" if changed else "")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
