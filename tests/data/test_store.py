@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -63,6 +64,25 @@ def test_round_trip_of_parts_and_accounting(wsdm, tmp_path):
     assert facts["parts"] == {"train": 2, "valid": 2}
     rejected = pl.read_csv(tmp_path / "store" / "rejected.csv")
     assert rejected.rows() == [("t1/train_5core.tsv", 4, "empty_id", "b\t\t1")]
+
+
+def test_parts_need_not_cover_the_data(dataset, wsdm, tmp_path):
+    kept = dataset.replace_edges({"uk": dataset.edges("uk").select(np.array([False, True]))})
+    write_store(replace(wsdm, dataset=dataset, parts={"train": kept}), tmp_path / "store")
+    result = read_data(tmp_path / "store")
+    assert result.dataset.fingerprint == dataset.fingerprint
+    assert result.parts["train"].fingerprint == kept.fingerprint
+
+
+def test_parts_that_do_not_belong_to_the_data_are_refused(dataset, wsdm, tmp_path):
+    with pytest.raises(UsageError, match=r"part 'train' holds \(t1, a, x\), which is not in"):
+        write_store(replace(wsdm, dataset=dataset), tmp_path / "store")
+    nothing = np.array([], dtype=np.int64)
+    none = {market: dataset.edges(market).select(nothing) for market in dataset.markets}
+    parts = {"valid": dataset.replace_edges(none)}
+    with pytest.raises(UsageError, match="part 'valid' holds no interaction"):
+        write_store(replace(wsdm, dataset=dataset, parts=parts), tmp_path / "store")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cup"]
 
 
 def test_same_data_give_the_same_bytes(dataset, tmp_path):

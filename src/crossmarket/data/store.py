@@ -1,8 +1,9 @@
 """The project's own store: one folder of Parquet and JSON with everything a read gave.
 
 `interactions.parquet` holds the interactions (the columns of `SCHEMA`; where the source gave
-parts, one row per interaction and part, with a column `part`), `data.json` the counts, hashes and
-the fingerprint, `rejected.csv` the rows that were left out. The same data give the same bytes.
+parts, one row per interaction and part, with a column `part` that is null where no part holds the
+interaction), `data.json` the counts, hashes and the fingerprint, `rejected.csv` the rows that were
+left out. The same data give the same bytes.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ DATA_FILE = "data.json"
 REJECTED_FILE = "rejected.csv"
 PART_COLUMN = "part"
 
+_PAIR = ["market", "user_id", "item_id"]
+
 
 def write_store(
     data: ReadResult | MarketDataset,
@@ -53,7 +56,8 @@ def write_store(
     ------
     UsageError
         If the folder is a file or holds anything but a store, or if the data set has users, items
-        or catalogue entries without an interaction, which a store would lose.
+        or catalogue entries without an interaction, which a store would lose, or if a part is
+        empty or holds an interaction that the data set lacks.
     """
     target = Path(folder).resolve()
     _check_target(target)
@@ -147,10 +151,24 @@ def verify_store(folder: Path, result: ReadResult) -> None:
 
 
 def _frame(dataset: MarketDataset, parts: Mapping[str, MarketDataset] | None) -> pl.DataFrame:
-    if parts is None:
-        return dataset.to_frame()
-    named = [(name, parts[name].to_frame()) for name in sorted(parts)]
-    return pl.concat([part.with_columns(pl.lit(name).alias(PART_COLUMN)) for name, part in named])
+    """The interactions; with parts, a row per interaction and part, null where none holds it."""
+    whole = dataset.to_frame()
+    if not parts:
+        return whole
+    named = []
+    for name in sorted(parts):
+        part = parts[name].to_frame().with_columns(pl.lit(name).alias(PART_COLUMN))
+        if part.is_empty():
+            raise UsageError(f"part {name!r} holds no interaction; leave it out of the store")
+        strange = part.join(whole, on=_PAIR, how="anti")
+        if not strange.is_empty():
+            raise UsageError(
+                f"part {name!r} holds ({', '.join(strange.row(0)[:3])}), which is not in the data "
+                "set; store parts with the data they were cut from"
+            )
+        named.append(part)
+    rest = whole.join(pl.concat(named), on=_PAIR, how="anti", maintain_order="left")
+    return pl.concat([*named, rest.with_columns(pl.lit(None, pl.String).alias(PART_COLUMN))])
 
 
 def _counts(dataset: MarketDataset, market: str) -> dict[str, int]:
