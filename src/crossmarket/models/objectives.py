@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -24,21 +24,45 @@ def bpr(positive: Tensor, negative: Tensor) -> Tensor:
     return F.softplus(negative - positive[:, None]).mean()
 
 
-def sampled_softmax(positive: Tensor, negative: Tensor, same: Tensor) -> Tensor:
-    """Sum over users of the cross entropy of the positive among sampled negatives.
+class _SampledSoftmax(torch.autograd.Function):
+    # Logits, probabilities and gradient take turns in one buffer; composed of built-in steps,
+    # six copies of it would be written and read.
+    @staticmethod
+    def forward(ctx: Any, users: Tensor, items: Tensor, negatives: Tensor, same: Tensor) -> Tensor:
+        positive = (users * items).sum(dim=1)
+        logits = users @ negatives.T
+        logits.view(-1).index_fill_(0, same, -torch.inf)
+        largest = torch.maximum(logits.amax(dim=1), positive)
+        weights = logits.sub_(largest[:, None]).exp_()
+        own = (positive - largest).exp_()
+        total = weights.sum(dim=1).add_(own)
+        loss = (total.log() + largest - positive).sum()
+        ctx.save_for_backward(users, items, negatives, weights, own, total)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        users, items, negatives, weights, own, total = ctx.saved_tensors
+        scale = grads[0] / total
+        pull = (own * scale - grads[0])[:, None]
+        share = weights * scale[:, None]
+        return torch.addmm(pull * items, share, negatives), pull * users, share.T @ users, None
+
+
+def sampled_softmax(users: Tensor, items: Tensor, negatives: Tensor, same: Tensor) -> Tensor:
+    """Sum over users of the cross entropy of the positive among shared sampled negatives.
 
     Parameters
     ----------
-    positive : float [B]
-        Logits of observed pairs.
-    negative : float [B, n]
-        Logits of the sampled items.
-    same : bool [B, n]
-        Where a sampled item is the positive itself; it is left out of the denominator.
+    users, items : float [B, d]
+        Vectors of observed pairs; the inner product of two vectors is a logit.
+    negatives : float [n, d]
+        Vectors of the sampled items, the same for all users.
+    same : int64 [m]
+        Flat positions `user * n + sample` at which the sample is the positive itself; these are
+        left out of the denominator.
     """
-    negative = negative.masked_fill(same, -torch.inf)
-    everything = torch.cat([positive[:, None], negative], dim=1)
-    return (everything.logsumexp(dim=1) - positive).sum()
+    return cast(Tensor, _SampledSoftmax.apply(users, items, negatives, same))  # type: ignore[no-untyped-call]
 
 
 def squared_norm(rows: Tensor, batch_size: int) -> Tensor:

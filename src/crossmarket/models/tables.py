@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from crossmarket.models.objectives import (
     sampled_softmax,
     squared_norm,
 )
+from crossmarket.training.gathering import RowIndex, gather
 from crossmarket.training.loop import Schedule, train
 from crossmarket.training.options import RunOptions
 from crossmarket.training.sampling import Batch, PositiveSampler
@@ -129,37 +130,59 @@ class Validation:
         return {SELECTION_METRIC: float(np.mean(means))} if means else {}
 
 
+@dataclass(frozen=True)
+class PairBatch:
+    """Positives of a step with their negatives, ready to be scored.
+
+    Attributes
+    ----------
+    positives : Batch
+        User and item nodes, by market.
+    index : RowIndex
+        Every node the loss reads: users, items, then negatives.
+    same : list of int64 arrays
+        Of each market of a softmax batch, where a sample is the positive itself.
+    """
+
+    positives: Batch
+    index: RowIndex
+    same: list[Tensor]
+
+
 class PairObjective:
     """Ranking loss of a batch of positives, given the vectors of all nodes."""
 
     def __init__(self, config: ObjectiveConfig, sampler: PositiveSampler, device: str) -> None:
         self.config, self.sampler, self.device = config, sampler, device
 
-    def prepare(self, batch: Batch, generator: np.random.Generator) -> tuple[Batch, Any, Tensor]:
-        """Draw the batch's negatives; the last value lists every node the loss will gather."""
-        draw = self.sampler.pairwise if self.config.loss == "bpr" else self.sampler.shared
-        negatives: Any = draw(batch, self.config.num_negatives, generator)
-        drawn = [negatives.ravel()] if self.config.loss == "bpr" else list(negatives.values())
-        nodes = torch.from_numpy(np.concatenate([batch.users, batch.items, *drawn]))
-        return batch, negatives, nodes.to(self.device)
-
-    def __call__(self, vectors: Tensor, batch: Batch, negatives: Any, nodes: Tensor) -> Tensor:
-        """Mean loss of the batch; `vectors` float32 [num_nodes, d]."""
-        rows = as_similarity(vectors.index_select(0, nodes), self.config.similarity)
-        rows = rows / self.config.temperature**0.5
-        size = len(batch.users)
-        users, items, drawn = rows[:size], rows[size : 2 * size], rows[2 * size :]
-        positive = (users * items).sum(dim=1)
+    def prepare(self, batch: Batch, generator: np.random.Generator) -> PairBatch:
+        """Draw the batch's negatives."""
+        count, same = self.config.num_negatives, []
         if self.config.loss == "bpr":
-            drawn = drawn.view(size, self.config.num_negatives, -1)
-            return bpr(positive, torch.einsum("bd,bnd->bn", users, drawn))
+            drawn = [self.sampler.pairwise(batch, count, generator).ravel()]
+        else:
+            shared = self.sampler.shared(batch, count, generator)
+            drawn = list(shared.values())
+            for start, end, market in batch.bounds:
+                hits = np.flatnonzero(batch.items[start:end, None] == shared[market])
+                same.append(torch.from_numpy(hits).to(self.device))
+        rows = np.concatenate([batch.users, batch.items, *drawn])
+        return PairBatch(batch, RowIndex.of(rows, self.sampler.nodes.num_nodes, self.device), same)
+
+    def __call__(self, vectors: Tensor, batch: PairBatch) -> Tensor:
+        """Mean loss of the batch; `vectors` float32 [num_nodes, d]."""
+        rows = as_similarity(gather(vectors, batch.index), self.config.similarity)
+        rows = rows / self.config.temperature**0.5
+        size, width = len(batch.positives.users), self.config.num_negatives
+        users, items, drawn = rows[:size], rows[size : 2 * size], rows[2 * size :]
+        if self.config.loss == "bpr":
+            positive = (users * items).sum(dim=1)
+            return bpr(positive, torch.einsum("bd,bnd->bn", users, drawn.view(size, width, -1)))
         total = torch.zeros((), device=vectors.device)
-        width = self.config.num_negatives
-        for place, (start, end, market) in enumerate(batch.bounds):
+        for place, (start, end, _) in enumerate(batch.positives.bounds):
             block = drawn[place * width : (place + 1) * width]
-            same = torch.from_numpy(batch.items[start:end, None] == negatives[market][None, :])
-            logits = users[start:end] @ block.T
-            total = total + sampled_softmax(positive[start:end], logits, same.to(self.device))
+            same = batch.same[place]
+            total = total + sampled_softmax(users[start:end], items[start:end], block, same)
         return total / size
 
 
@@ -183,20 +206,20 @@ class TableTask:
         """The table."""
         return {"table": self.table}
 
-    def batches(self, generator: np.random.Generator) -> Iterator[Any]:
+    def batches(self, generator: np.random.Generator) -> Iterator[PairBatch]:
         """Positives with their negatives."""
         for batch in self.sampler.batches(self.config.batch_size, generator):
             yield self.objective.prepare(batch, generator)
 
-    def losses(self, batch: Any) -> dict[str, Tensor]:
+    def losses(self, batch: PairBatch) -> dict[str, Tensor]:
         """Ranking loss and L2 penalty of the rows in use."""
-        positives, negatives, nodes = batch
         vectors = propagate(self.graph, self.table, self.config.num_layers)
-        ranking = self.objective(vectors, positives, negatives, nodes)
+        ranking = self.objective(vectors, batch)
         if self.config.reg == 0:
             return {"loss": ranking}
-        used = self.table.index_select(0, nodes)
-        return {"loss": ranking + self.config.reg * squared_norm(used, len(positives.users))}
+        used = gather(self.table, batch.index)
+        penalty = squared_norm(used, len(batch.positives.users))
+        return {"loss": ranking + self.config.reg * penalty}
 
     def validate(self) -> dict[str, float]:
         """Mean NDCG@10 over the validated markets."""

@@ -21,8 +21,8 @@ from crossmarket.models.dcmpt.lists import Distiller, Lists
 from crossmarket.models.dcmpt.prompts import PromptBank
 from crossmarket.models.dcmpt.student import View
 from crossmarket.models.objectives import as_similarity, squared_norm
-from crossmarket.models.tables import PairObjective, Validation
-from crossmarket.training.sampling import Batch, PositiveSampler
+from crossmarket.models.tables import PairBatch, PairObjective, Validation
+from crossmarket.training.sampling import PositiveSampler
 
 _CENTRE_SAMPLE = 100
 _TEACHER_BLOCK = 1024
@@ -135,13 +135,13 @@ class PromptTask:
 
     def _losses(
         self,
-        prepared: tuple[Batch, Any, Tensor],
+        prepared: PairBatch,
         users: NDArray[np.int64],
         lists: Lists | None,
         drawn: tuple[Tensor, Tensor] | None,
     ) -> dict[str, Tensor]:
         vectors = self.view.vectors(self.bank)
-        terms = {"task": self.objective(vectors, *prepared)}
+        terms = {"task": self.objective(vectors, prepared)}
         total = self.config.alpha * terms["task"]
         if self.ranking is not None or self.distiller is not None:
             scaled = as_similarity(vectors, self.goal.similarity) / self.goal.temperature**0.5

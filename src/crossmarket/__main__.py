@@ -1,0 +1,5 @@
+"""`python -m crossmarket`: the command line."""
+
+from crossmarket.cli import main
+
+main()
