@@ -7,6 +7,9 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --no-compile --pre
 # The pinned build; where an index offers a CPU build of this version, that is the one to have.
 TORCH := torch==2.13.0
 
+# Byte code once, on all cores: several times faster than pip's own, and every start needs it.
+COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true
+
 .PHONY: run test lint docs constraints clean
 
 run: $(VENV)/.core
@@ -29,10 +32,12 @@ $(VENV)/.core: pyproject.toml requirements/constraints.txt
 	$(PY) -m venv $(VENV)
 	$(PIP) $(TORCH)
 	$(PIP) --editable .
+	$(COMPILE)
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
 	$(PIP) --editable '.[dev]'
+	$(COMPILE)
 	touch $@
 
 constraints: $(VENV)/.dev

@@ -18,6 +18,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+#: Exit code of a command stopped from the keyboard.
+_INTERRUPTED = 130
+
 data.app.command(epilog=split.EXAMPLE)(split.split)
 app.add_typer(data.app)
 for module in (demo, runs, compare):
@@ -33,19 +36,28 @@ def main() -> None:
     if debug:
         sys.argv.remove("--debug")
     try:
-        app()
-    except CrossmarketError as error:
+        code = app(standalone_mode=False) or 0
+    except (CrossmarketError, typer.TyperException, OSError) as error:
         if debug:
             raise
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(error.exit_code) from None
-    except OSError as error:
-        if debug:
-            raise
+        message, code = _explain(error)
+        sys.stderr.write(message + "\n")
+    if code == _INTERRUPTED:
+        sys.stderr.write("stopped; the same command resumes\n")
+    raise SystemExit(code)
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """What to print for an error, and the exit code."""
+    if isinstance(error, CrossmarketError):
+        return f"error: {error}", error.exit_code
+    if isinstance(error, OSError):
         reason = error.strerror or type(error).__name__
         place = f" ({error.filename})" if error.filename else ""
-        sys.stderr.write(f"error: the system refused: {reason}{place}\n")
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; the same command resumes\n")
-        raise SystemExit(130) from None
+        return f"error: the system refused: {reason}{place}", 1
+    assert isinstance(error, typer.TyperException)
+    text = error.format_message()
+    if "\n" in text:  # a command group without a command asks for its whole help
+        return text, error.exit_code
+    text = text.strip().rstrip(".")
+    return f"error: {text[:1].lower()}{text[1:]}; see --help", error.exit_code

@@ -141,6 +141,8 @@ DEFAULT: dict[str, Any] = {
     "backbone": {**SOFTMAX_TABLES, "embedding_size": 256},
     "teacher": {**SOFTMAX_TABLES},
     "prompt_init": "zeros",
+    "graph": "combined",
+    "split_banks": True,
     "batch_pairs": 1024,
     "distillation_users": 64,
     "learning_rate": 1e-2,
@@ -149,7 +151,7 @@ DEFAULT: dict[str, Any] = {
 
 #: Ablations of the paper and controls it lacks, as overrides of any preset.
 VARIANTS: dict[str, dict[str, Any]] = {
-    "no-pretrain": {"pretrain": "target"},
+    "no-pretrain": {"pretrain": "target", "graph": "target"},
     "random-frozen": {"pretrain": "random"},
     "no-prompt": {"prompt": "none"},
     "no-distillation": {"beta": 0.0, "gamma": 0.0},
@@ -157,6 +159,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no-amrdd": {"gamma": 0.0},
     "fine-tuned-teacher": {"teacher_from": "fine_tuned"},
     "global-prompt": {"prompt": "global"},
+    "target-graph": {"graph": "target"},
     "combined-graph": {"graph": "combined"},
     "popularity": {"prompt": "none", "popularity": (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)},
 }

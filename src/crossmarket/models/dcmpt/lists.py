@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,21 @@ from crossmarket.models.dcmpt.student import View
 from crossmarket.models.objectives import Similarity, as_similarity
 from crossmarket.training.sampling import PositiveSampler
 
-Lists = Mapping[str, tuple[Tensor, Tensor]]
 
+@dataclass(frozen=True)
+class Lists:
+    """Lists of one market for one step, observed item first.
 
-def list_logits(vectors: Tensor, users: Tensor, items: Tensor) -> Tensor:
-    """Inner products of each user node with its listed item nodes, float [B, K]."""
-    rows = vectors.index_select(0, torch.cat([users, items.flatten()]))
-    own, listed = rows[: len(users)], rows[len(users) :].view(*items.shape, -1)
-    return torch.einsum("bd,bkd->bk", own, listed)
+    Attributes
+    ----------
+    users : int64 [B]
+        User nodes of the market.
+    items : int64 [B, K]
+        Item columns: item nodes minus the number of user nodes.
+    """
+
+    users: Tensor
+    items: Tensor
 
 
 class Distiller(ABC):
@@ -67,12 +75,64 @@ class Distiller(ABC):
         (self.market,) = target.nodes.markets
         self.sources = [name for name in train.markets if name != self.market]
         self.samplers = {name: PositiveSampler(train, view.nodes) for name, view in views.items()}
-        self.bridges = {name: self._bridge(name) for name in self.sources}
+        self.shared = {
+            name: np.intersect1d(train.catalogue(name), train.catalogue(self.market))
+            for name in self.sources
+        }
 
-    def _bridge(self, source: str) -> NDArray[np.int64]:
-        """Target nodes of the items that both markets sell."""
-        shared = np.intersect1d(self.train.catalogue(source), self.train.catalogue(self.market))
-        return self.target.nodes.item_nodes(shared)
+    def draw(
+        self,
+        users: NDArray[np.int64],
+        items: NDArray[np.int64],
+        generator: np.random.Generator,
+    ) -> dict[str, Lists]:
+        """Lists of one step for positives of the target, by market.
+
+        Parameters
+        ----------
+        users, items : int64 [B]
+            User nodes and item nodes of the positives.
+        """
+        whole = self.target_lists(users, items, self.target.pools[0], generator)
+        return {self.market: whole, **self._draw_sources(users, items, generator)}
+
+    @abstractmethod
+    def _draw_sources(
+        self,
+        users: NDArray[np.int64],
+        items: NDArray[np.int64],
+        generator: np.random.Generator,
+    ) -> dict[str, Lists]: ...
+
+    @abstractmethod
+    def loss(self, lists: Mapping[str, Lists], scores: Tensor, bank: PromptBank | None) -> Tensor:
+        """AMRDD (eq. 15).
+
+        Parameters
+        ----------
+        lists : mapping of market to Lists
+            What `draw` gave.
+        scores : float [B, items]
+            Student logits of the target's users in the lists, for all its items.
+        bank : PromptBank or None
+            The student's prompts, for readings that prompt source markets too.
+        """
+
+    def teacher_scores(self, users: Tensor) -> Tensor:
+        """Teacher logits of users of the target for all its items, float [B, items]."""
+        return self.teacher.index_select(0, users) @ self.teacher[self.target.nodes.num_users :].T
+
+    def teacher_preference(self, lists: Mapping[str, Lists]) -> Tensor:
+        """Mean observed preference d+ of the teacher on whole-catalogue lists of the target."""
+        own = lists[self.market]
+        logits = self.teacher_scores(own.users).gather(1, own.items)
+        return log_preferences(logits)[0].exp().mean()
+
+    def source_scores(self, source: str, users: Tensor, bank: PromptBank | None) -> Tensor:
+        """Student logits of a source's users for all its items, float [B, items]."""
+        vectors = as_similarity(self.views[source].vectors(bank), self.similarity)
+        items = vectors[self.views[source].nodes.num_users :]
+        return vectors.index_select(0, users) @ items.T / self.temperature
 
     def target_lists(
         self,
@@ -80,110 +140,98 @@ class Distiller(ABC):
         items: NDArray[np.int64],
         pool: NDArray[np.int64],
         generator: np.random.Generator,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Lists:
         """Observed item and K-1 unseen ones of `pool`, topped up from the target's catalogue."""
         missing = self.length - 1 - len(pool)
         if missing > 0:
             others = np.setdiff1d(self.target.pools[0], pool)
             pool = np.concatenate([pool, generator.permutation(others)[:missing]])
-        drawn = self.target.draw_unseen(users, pool, self.length - 1, generator)
-        lists = np.concatenate([items[:, None], drawn], axis=1)
-        return torch.from_numpy(users), torch.from_numpy(lists)
+        return self._lists(self.target, users, items, pool, generator)
 
     def source_lists(
         self,
         source: str,
         count: int,
-        pool: NDArray[np.int64] | None,
         generator: np.random.Generator,
-    ) -> tuple[Tensor, Tensor]:
-        """Lists of `count` random positives of a source, over the source's own nodes."""
+        pool: NDArray[np.int64] | None = None,
+    ) -> Lists:
+        """Lists of `count` random positives of a source; all their items from `pool` if given."""
         sampler = self.samplers[source]
-        if pool is None:
-            picked = generator.integers(len(sampler), size=count)
-        else:
-            inside = np.nonzero(np.isin(sampler.items, pool))[0]
-            picked = inside[generator.integers(len(inside), size=count)]
+        inside = np.arange(len(sampler))
+        if pool is not None:
+            inside = np.flatnonzero(np.isin(sampler.items, pool))
+        picked = inside[generator.integers(len(inside), size=count)]
         users, items = sampler.users[picked], sampler.items[picked]
         wanted = sampler.pools[0] if pool is None else pool
-        drawn = sampler.draw_unseen(users, wanted, self.length - 1, generator)
-        lists = np.concatenate([items[:, None], drawn], axis=1)
-        return torch.from_numpy(users), torch.from_numpy(lists)
+        return self._lists(sampler, users, items, wanted, generator)
 
-    def source_vectors(self, source: str, bank: PromptBank | None) -> Tensor:
-        """Prompted student vectors of a source market, scaled like the target's."""
-        vectors = self.views[source].vectors(bank)
-        scale: float = self.temperature**0.5
-        return as_similarity(vectors, self.similarity) / scale
-
-    @abstractmethod
-    def draw(
+    def _lists(
         self,
+        sampler: PositiveSampler,
         users: NDArray[np.int64],
         items: NDArray[np.int64],
+        pool: NDArray[np.int64],
         generator: np.random.Generator,
     ) -> Lists:
-        """Lists of one step for the given positives of the target."""
-
-    @abstractmethod
-    def loss(self, lists: Lists, student: Tensor, bank: PromptBank | None) -> Tensor:
-        """AMRDD (eq. 15); `student` holds the target's scaled vectors."""
+        drawn = sampler.draw_unseen(users, pool, self.length - 1, generator)
+        columns = np.concatenate([items[:, None], drawn], axis=1) - sampler.nodes.num_users
+        device = self.teacher.device
+        return Lists(torch.from_numpy(users).to(device), torch.from_numpy(columns).to(device))
 
 
 class TargetOnly(Distiller):
     """No source at all, to see whether weighting markets matters."""
 
-    def draw(self, users: Any, items: Any, generator: np.random.Generator) -> Lists:
-        """One list a positive from the whole catalogue."""
-        return {"": self.target_lists(users, items, self.target.pools[0], generator)}
+    def _draw_sources(self, users: Any, items: Any, generator: Any) -> dict[str, Lists]:
+        return {}
 
-    def loss(self, lists: Lists, student: Tensor, bank: PromptBank | None) -> Tensor:
+    def loss(self, lists: Mapping[str, Lists], scores: Tensor, bank: PromptBank | None) -> Tensor:
         """Plain listwise divergence on the target."""
-        return decoupled_kl(
-            list_logits(self.teacher, *lists[""]), list_logits(student, *lists[""])
-        ).mean()
+        own = lists[self.market]
+        teacher = self.teacher_scores(own.users).gather(1, own.items)
+        return decoupled_kl(teacher, scores.gather(1, own.items)).mean()
 
 
 class Bridge(Distiller):
     """Target users, lists of items that the source also sells: the default reading."""
 
-    def draw(self, users: Any, items: Any, generator: np.random.Generator) -> Lists:
-        """One list a positive and source, and one from the whole catalogue."""
-        lists = {"": self.target_lists(users, items, self.target.pools[0], generator)}
-        for source, pool in self.bridges.items():
-            lists[source] = self.target_lists(users, items, pool, generator)
-        return lists
+    def _draw_sources(
+        self, users: Any, items: Any, generator: np.random.Generator
+    ) -> dict[str, Lists]:
+        return {
+            source: self.target_lists(users, items, self.target.nodes.item_nodes(rows), generator)
+            for source, rows in self.shared.items()
+        }
 
-    def loss(self, lists: Lists, student: Tensor, bank: PromptBank | None) -> Tensor:
+    def loss(self, lists: Mapping[str, Lists], scores: Tensor, bank: PromptBank | None) -> Tensor:
         """Divergence of each source's lists, weighted by closeness of the mean preference."""
+        teacher = self.teacher_scores(lists[self.market].users)
         terms, seen = [], []
         for source in self.sources:
-            students = log_preferences(list_logits(student, *lists[source]))
-            teachers = log_preferences(list_logits(self.teacher, *lists[source]))
+            students = log_preferences(scores.gather(1, lists[source].items))
+            teachers = log_preferences(teacher.gather(1, lists[source].items))
             terms.append(decoupled_kl_of(teachers, students).mean())
             seen.append(students[0].exp().mean())
-        reference = log_preferences(list_logits(self.teacher, *lists[""]))[0].exp().mean()
-        weights = market_weights(torch.stack(seen), reference)
+        weights = market_weights(torch.stack(seen), self.teacher_preference(lists))
         return (weights * torch.stack(terms)).sum()
 
 
 class Literal(Distiller):
     """Averages over users of each market; the k-th strongest negative stands in slot k."""
 
-    def draw(self, users: Any, items: Any, generator: np.random.Generator) -> Lists:
-        """Lists of target users, and of as many random users of each source."""
-        lists = {"": self.target_lists(users, items, self.target.pools[0], generator)}
-        for source in self.sources:
-            lists[source] = self.source_lists(source, len(users), None, generator)
-        return lists
+    def _draw_sources(
+        self, users: Any, items: Any, generator: np.random.Generator
+    ) -> dict[str, Lists]:
+        return {source: self.source_lists(source, len(users), generator) for source in self.sources}
 
-    def loss(self, lists: Lists, student: Tensor, bank: PromptBank | None) -> Tensor:
+    def loss(self, lists: Mapping[str, Lists], scores: Tensor, bank: PromptBank | None) -> Tensor:
         """Eq. (14)-(15) on averages of d and of the sorted z."""
-        teacher = _averages(list_logits(self.teacher, *lists[""]))
+        own = lists[self.market]
+        teacher = _averages(self.teacher_scores(own.users).gather(1, own.items))
         terms, seen = [], []
         for source in self.sources:
-            vectors = self.source_vectors(source, bank)
-            mine = _averages(list_logits(vectors, *lists[source]))
+            logits = self.source_scores(source, lists[source].users, bank)
+            mine = _averages(logits.gather(1, lists[source].items))
             terms.append(decoupled_kl_of(teacher, mine))
             seen.append(mine[0].exp())
         weights = market_weights(torch.stack(seen), teacher[0].exp())
@@ -193,52 +241,48 @@ class Literal(Distiller):
 class Inductive(Distiller):
     """Source users, folded into the teacher through the items they share with the target."""
 
-    def draw(self, users: Any, items: Any, generator: np.random.Generator) -> Lists:
-        """Lists of target users, and of source users over shared items."""
-        lists = {"": self.target_lists(users, items, self.target.pools[0], generator)}
-        for source in self.sources:
-            shared = np.intersect1d(self.train.catalogue(source), self.train.catalogue(self.market))
-            pool = self.samplers[source].nodes.item_nodes(shared)
+    def _draw_sources(
+        self, users: Any, items: Any, generator: np.random.Generator
+    ) -> dict[str, Lists]:
+        lists = {}
+        for source, rows in self.shared.items():
+            pool = self.samplers[source].nodes.item_nodes(rows)
             if np.isin(self.samplers[source].items, pool).any():
-                lists[source] = self.source_lists(source, len(users), pool, generator)
+                lists[source] = self.source_lists(source, len(users), generator, pool)
         return lists
 
-    def loss(self, lists: Lists, student: Tensor, bank: PromptBank | None) -> Tensor:
+    def loss(self, lists: Mapping[str, Lists], scores: Tensor, bank: PromptBank | None) -> Tensor:
         """Divergence on each source's own users, weighted as in `Bridge`."""
         terms, seen = [], []
         for source in self.sources:
             if source not in lists:
                 continue
-            users, items = lists[source]
-            mine = log_preferences(list_logits(self.source_vectors(source, bank), users, items))
-            folded = torch.einsum(
-                "bd,bkd->bk", self._fold(source, users), self._teacher_items(source, items)
-            )
-            terms.append(decoupled_kl_of(log_preferences(folded), mine).mean())
+            own = lists[source]
+            logits = self.source_scores(source, own.users, bank)
+            mine = log_preferences(logits.gather(1, own.items))
+            folded = log_preferences(self._folded_logits(source, own))
+            terms.append(decoupled_kl_of(folded, mine).mean())
             seen.append(mine[0].exp().mean())
         if not terms:
-            return student.new_zeros(())
-        reference = log_preferences(list_logits(self.teacher, *lists[""]))[0].exp().mean()
-        weights = market_weights(torch.stack(seen), reference)
+            return scores.new_zeros(())
+        weights = market_weights(torch.stack(seen), self.teacher_preference(lists))
         return (weights * torch.stack(terms)).sum()
 
-    def _teacher_items(self, source: str, items: Tensor) -> Tensor:
-        """Teacher vectors of a source's item nodes, all of which the target sells."""
-        rows = self.views[source].nodes.items[items.numpy() - self.views[source].nodes.num_users]
-        nodes = torch.from_numpy(self.target.nodes.item_nodes(rows))
-        return self.teacher.index_select(0, nodes.flatten()).view(*items.shape, -1)
+    def _folded_logits(self, source: str, lists: Lists) -> Tensor:
+        """Teacher logits of source users, each the sum of its shared items' teacher vectors.
 
-    def _fold(self, source: str, users: Tensor) -> Tensor:
-        """`t_v = sum over shared items of tbar_i / sqrt(|N(v)| deg_T(i))`, float32 [B, d]."""
-        matrix = self.train.matrix(source)[users.numpy()]
-        columns = self.target.nodes.items
-        counts = np.bincount(self.train.edges(self.market).items, minlength=len(self.train.items))[
-            columns
-        ]
-        weights = matrix[:, columns].toarray() / np.sqrt(np.maximum(counts, 1))
-        sizes = np.maximum(matrix.sum(axis=1), 1)
-        scaled = torch.from_numpy((weights / np.sqrt(sizes)[:, None]).astype(np.float32))
-        return scaled.to(self.teacher.device) @ self.teacher[self.target.nodes.num_users :]
+        `t_v = sum over shared items of tbar_i / sqrt(|N(v)| deg_T(i))`; float [B, K].
+        """
+        matrix = self.train.matrix(source)[lists.users.cpu().numpy()]
+        nodes, edges = self.target.nodes, self.train.edges(self.market)
+        degrees = np.bincount(edges.items, minlength=len(self.train.items))[nodes.items]
+        weights = matrix[:, nodes.items].toarray() / np.sqrt(np.maximum(degrees, 1))
+        weights /= np.sqrt(np.maximum(matrix.sum(axis=1), 1))[:, None]
+        items = self.teacher[nodes.num_users :]
+        users = torch.from_numpy(weights.astype(np.float32)).to(items.device) @ items
+        rows = self.views[source].nodes.items[lists.items.cpu().numpy()]
+        columns = torch.from_numpy(np.searchsorted(nodes.items, rows)).to(items.device)
+        return (users @ items.T).gather(1, columns)
 
 
 def _averages(logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:

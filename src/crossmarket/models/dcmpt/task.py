@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from crossmarket.models.dcmpt.config import DCMPTConfig, WRDConfig
@@ -62,36 +61,53 @@ class RankingDistillation:
         return torch.cat(parts)
 
     def draw(self, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Items that centre the scores, and items that estimate ranks (empty: exact ranks)."""
+        """Item columns that centre the scores, and those that estimate ranks (empty: exact)."""
         centre = generator.integers(self.num_items, size=_CENTRE_SAMPLE)
         large = self.num_items > self.config.rank_exact_up_to
         ranked = generator.integers(self.num_items, size=self.config.rank_sample if large else 0)
-        return torch.from_numpy(centre), torch.from_numpy(ranked)
+        device = self.seen.device
+        return torch.from_numpy(centre).to(device), torch.from_numpy(ranked).to(device)
 
-    def loss(self, student: Tensor, users: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
-        """WRD of some users; `student` holds the target's scaled vectors."""
+    def loss(self, scores: Tensor, users: Tensor, drawn: tuple[Tensor, Tensor]) -> Tensor:
+        """WRD of some users; `scores` float [B, items] are the student's logits."""
         centre, sample = drawn
-        own, items = student.index_select(0, users), student[self.num_users :]
         top = self.top.index_select(0, users)
-        listed = items.index_select(0, top.flatten()).view(*top.shape, -1)
-        scores = torch.einsum("bd,bkd->bk", own, listed)
-        with torch.no_grad():
-            among = own @ (items.index_select(0, sample) if len(sample) else items).T
-            hidden = self.seen.index_select(0, users)
-            if len(sample):
-                hidden = hidden.index_select(1, sample)
-            among = among.masked_fill(hidden, -torch.inf)
-            ranks = (
-                sampled_ranks(among, scores, self.num_items)
-                if len(sample)
-                else ranks_among(among, scores)
-            )
-            weights = wrd_weights(
-                ranks, self.config.decay, self.config.deviation, self.config.normalise_gap
-            )
+        listed = scores.gather(1, top)
+        weights = self._weights(scores.detach(), listed.detach(), users, sample)
         if self.config.score == "centred":
-            scores = scores - (own @ items.index_select(0, centre).T).mean(dim=1, keepdim=True)
-        return wrd_loss(scores, weights)
+            listed = listed - scores.index_select(1, centre).mean(dim=1, keepdim=True)
+        return wrd_loss(listed, weights)
+
+    def _weights(self, scores: Tensor, listed: Tensor, users: Tensor, sample: Tensor) -> Tensor:
+        among = scores.masked_fill(self.seen.index_select(0, users), -torch.inf)
+        if len(sample):
+            ranks = sampled_ranks(among.index_select(1, sample), listed, self.num_items)
+        else:
+            ranks = ranks_among(among, listed)
+        config = self.config
+        return wrd_weights(ranks, config.decay, config.deviation, config.normalise_gap)
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """One step of the prompt stage.
+
+    Attributes
+    ----------
+    pairs : PairBatch
+        Positives and negatives of the task loss.
+    users : int64 [B]
+        User nodes of the distillation terms.
+    lists : mapping of market to Lists
+        Lists of AMRDD, for the same users in the target.
+    drawn : pair of int64 tensors or None
+        Item columns drawn for WRD.
+    """
+
+    pairs: PairBatch
+    users: Tensor
+    lists: Mapping[str, Lists]
+    drawn: tuple[Tensor, Tensor] | None
 
 
 class PromptTask:
@@ -110,7 +126,7 @@ class PromptTask:
     ) -> None:
         self.config, self.view, self.bank, self.sampler = config, view, bank, sampler
         self.validation, self.ranking, self.distiller = validation, ranking, distiller
-        self.goal = config.task_objective()
+        self.goal, self.device = config.task_objective(), device
         self.objective = PairObjective(self.goal, sampler, device)
         for tensor in bank.parameters().values():
             tensor.requires_grad_(True)
@@ -119,41 +135,40 @@ class PromptTask:
         """Basis prompts and attention."""
         return self.bank.parameters()
 
-    def batches(self, generator: np.random.Generator) -> Iterator[Any]:
+    def batches(self, generator: np.random.Generator) -> Iterator[PromptBatch]:
         """Positives with negatives; the first of them also carry the distillation lists."""
+        count = self.config.distillation_users
         for batch in self.sampler.batches(self.config.batch_pairs, generator):
-            users = batch.users[: self.config.distillation_users]
-            items = batch.items[: self.config.distillation_users]
-            lists = self.distiller.draw(users, items, generator) if self.distiller else None
-            drawn = self.ranking.draw(generator) if self.ranking else None
-            yield self.objective.prepare(batch, generator), users, lists, drawn
+            users, items = batch.users[:count], batch.items[:count]
+            yield PromptBatch(
+                self.objective.prepare(batch, generator),
+                torch.from_numpy(users).to(self.device),
+                self.distiller.draw(users, items, generator) if self.distiller else {},
+                self.ranking.draw(generator) if self.ranking else None,
+            )
 
-    def losses(self, batch: Any) -> dict[str, Tensor]:
+    def losses(self, batch: PromptBatch) -> dict[str, Tensor]:
         """The terms of eq. (16) and their weighted sum."""
-        prepared, users, lists, drawn = batch
-        return self._losses(prepared, users, lists, drawn)
-
-    def _losses(
-        self,
-        prepared: PairBatch,
-        users: NDArray[np.int64],
-        lists: Lists | None,
-        drawn: tuple[Tensor, Tensor] | None,
-    ) -> dict[str, Tensor]:
         vectors = self.view.vectors(self.bank)
-        terms = {"task": self.objective(vectors, prepared)}
+        terms = {"task": self.objective(vectors, batch.pairs)}
         total = self.config.alpha * terms["task"]
         if self.ranking is not None or self.distiller is not None:
-            scaled = as_similarity(vectors, self.goal.similarity) / self.goal.temperature**0.5
-            if self.ranking is not None and drawn is not None:
-                terms["wrd"] = self.ranking.loss(scaled, torch.from_numpy(users), drawn)
+            scores = self._scores(vectors, batch.users)
+            if self.ranking is not None and batch.drawn is not None:
+                terms["wrd"] = self.ranking.loss(scores, batch.users, batch.drawn)
                 total = total + self.config.beta * terms["wrd"]
-            if self.distiller is not None and lists is not None:
-                terms["amrdd"] = self.distiller.loss(lists, scaled, self.bank)
+            if self.distiller is not None:
+                terms["amrdd"] = self.distiller.loss(batch.lists, scores, self.bank)
                 total = total + self.config.gamma * terms["amrdd"]
         for tensor in self.parameters().values():
             total = total + self.config.reg * squared_norm(tensor, 1)
         return {"loss": total, **terms}
+
+    def _scores(self, vectors: Tensor, users: Tensor) -> Tensor:
+        """Student logits of some users for all items; both distillations pick theirs from it."""
+        similar = as_similarity(vectors, self.goal.similarity)
+        items = similar[self.view.nodes.num_users :]
+        return similar.index_select(0, users) @ items.T / self.goal.temperature
 
     def validate(self) -> dict[str, float]:
         """NDCG@10 of the prompted student on the target."""
