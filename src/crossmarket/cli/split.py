@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +9,9 @@ import typer
 
 from crossmarket.cli.commands import ProtocolOption, SeedOption
 from crossmarket.data.readers import read_data
-from crossmarket.data.store import write_store
 from crossmarket.evaluation.leak import assert_no_leak
 from crossmarket.evaluation.protocols import Protocol
+from crossmarket.experiments.stored_split import write_split
 
 EXAMPLE = "Example: crossmarket data split markets --protocol time-full --out markets-split"
 
@@ -27,8 +26,7 @@ def split(
     data = read_data(path)
     made = Protocol(name=protocol).split(data, seed)
     assert_no_leak(made)
-    parts = {"train": made.train, "valid": made.valid, "test": made.test}
-    write_store(replace(data, parts=parts), out, extras={"split.json": made.details})
+    write_split(made, data, out)
     for market, counts in made.counts().items():
         numbers = ", ".join(f"{part} {count:,}" for part, count in counts.items())
         typer.echo(f"{market}: {numbers}")

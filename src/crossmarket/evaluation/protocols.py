@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,19 @@ class Protocol(BaseModel):
             raise UsageError(f"protocol {self.name!r}: the fraction must lie in (0, 1]")
         return fraction
 
+    def require_known(self) -> Self:
+        """Return the protocol itself if its name and options make sense.
+
+        Raises
+        ------
+        UsageError
+            Otherwise; the message lists the known names.
+        """
+        self._kind()
+        if self.cuts is not None and self.name != "time-full":
+            raise UsageError(f"cut dates belong to time-full, not to {self.name}")
+        return self
+
     def _kind(self) -> _Kind:
         kind = KINDS.get("launch@f" if self.launch_fraction is not None else self.name)
         if kind is None:
@@ -102,11 +115,11 @@ class Protocol(BaseModel):
         Raises
         ------
         UsageError
-            For an unknown protocol name; the message lists the known ones.
+            As `require_known`.
+        DataError
+            If the data lack what the protocol needs: times, parts, enough interactions.
         """
-        if self.cuts is not None and self.name != "time-full":
-            raise UsageError(f"cut dates belong to time-full, not to {self.name}")
-        return self._kind().split(data, seed, self)
+        return self.require_known()._kind().split(data, seed, self)
 
     def for_target(self, split: Split, target: str) -> Split:
         """The split that a model for `target` learns from (`launch@f` thins the target)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from crossmarket.data.splits import Split, given_split
 from crossmarket.errors import CrossmarketError, UsageError
 from crossmarket.evaluation.leak import find_leaks
 from crossmarket.experiments.run import RUN_FILE, Run
+from crossmarket.experiments.stored_split import is_split, read_split
 from crossmarket.files import file_hash, read_json
 
 _SHOWN = 10
@@ -87,9 +88,8 @@ def check_path(path: Path) -> CheckReport:
             f"{path} has no train, valid and test parts to compare; "
             f"make them with `crossmarket data split {path} --out FOLDER`"
         )
-    return CheckReport(
-        _leaks(path.name, _parts_of(data.parts, path)), [], [f"parts of {path.name}"]
-    )
+    split = read_split(path) if is_split(path) else given_split(data.parts)
+    return CheckReport(_leaks(path.name, split), [], [f"parts of {path.name}"])
 
 
 def _check_run(path: Path) -> CheckReport:
@@ -104,23 +104,24 @@ def _check_run(path: Path) -> CheckReport:
         name = folder.parent.name
         checked.append(f"split {name}")
         try:
-            tables.append(_leaks(name, _parts_of(read_data(folder).parts or {}, folder)))
+            tables.append(_leaks(name, read_split(folder)))
         except CrossmarketError as error:
             damage.append(str(error))
     for record_file in sorted(path.glob("*/stages/*/stage.json")):
         stage = record_file.parent
         checked.append(f"stage {stage.name}")
         model = stage / "model.safetensors"
-        if not model.is_file() or file_hash(model) != read_json(record_file)["sha256"]:
+        if not model.is_file() or file_hash(model) != _recorded_hash(record_file):
             damage.append(f"{model} is not what was trained; remove {stage} and fit again")
     leaks = pl.concat(tables) if tables else _leaks("", None)
     return CheckReport(leaks, damage, checked)
 
 
-def _parts_of(parts: Any, folder: Path) -> Split:
-    split = given_split(parts)
-    extra = folder / "split.json"
-    return replace(split, details=read_json(extra)) if extra.is_file() else split
+def _recorded_hash(record_file: Path) -> str | None:
+    try:
+        return str(read_json(record_file)["sha256"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _leaks(name: str, split: Split | None) -> pl.DataFrame:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
 
 from crossmarket.data.readers import ReadResult, read_data
 from crossmarket.errors import UsageError
 from crossmarket.evaluation.evaluator import METRICS, evaluate_market, summarise
 from crossmarket.evaluation.leak import assert_no_leak
 from crossmarket.evaluation.protocols import Protocol
-from crossmarket.experiments.fitting import SourceSplit, fit_target
+from crossmarket.experiments.fitting import SourceSplit, checkpoint_seconds, fit_target
+from crossmarket.experiments.locking import locked
 from crossmarket.experiments.provenance import commit, versions
 from crossmarket.files import (
     content_hash,
@@ -82,13 +91,13 @@ class Experiment(BaseModel):
     name: str
     about: str = ""
     data: str
-    targets: str | tuple[str, ...] = "all"
+    targets: str | Annotated[tuple[str, ...], Field(min_length=1)] = "all"
     protocol: Protocol = Protocol()
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: tuple[NonNegativeInt, ...] = Field((0,), min_length=1)
     systems: tuple[SystemConfig, ...] = Field(min_length=1)
     reference: str
-    metrics: tuple[str, ...] = ("ndcg@10", "recall@10")
-    threads: int = RunOptions.threads
+    metrics: tuple[str, ...] = Field(("ndcg@10", "recall@10"), min_length=1)
+    threads: PositiveInt = RunOptions.threads
 
 
 def load_experiment(path: Path) -> Experiment:
@@ -102,25 +111,46 @@ def load_experiment(path: Path) -> Experiment:
     if not path.is_file():
         raise UsageError(f"there is no experiment file {path}")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        experiment = Experiment.model_validate(values)
+        experiment = Experiment.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
-        raise UsageError(f"{path} is not readable YAML: {first}") from error
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{path} is not readable YAML: {reason}") from error
     except ValidationError as error:
         detail = error.errors()[0]
         place = ".".join(str(part) for part in detail["loc"]) or "the file"
         raise UsageError(f"{path}: {place}: {detail['msg'].lower()}") from error
-    titles = [system.title for system in experiment.systems]
-    if len(set(titles)) < len(titles):
-        raise UsageError(f"{path}: two systems have the same title; titles must be distinct")
-    if experiment.reference not in titles:
-        raise UsageError(f"{path}: reference {experiment.reference!r} is not a system's title")
-    for metric in experiment.metrics:
-        parse_metric(metric)
-    for system in experiment.systems:
-        build_model(system.model, system.preset, system.config)
+    for place, check in _checks(experiment):
+        try:
+            check()
+        except UsageError as error:
+            raise UsageError(f"{path}: {place}: {error}") from error
     return experiment
+
+
+def _checks(experiment: Experiment) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Each place of an experiment with what refuses a wrong value there."""
+    titles = [system.title for system in experiment.systems]
+    yield "protocol", experiment.protocol.require_known
+    yield "seeds", partial(_require_distinct, experiment.seeds)
+    yield "metrics", partial(_require_distinct, experiment.metrics)
+    yield "titles of systems", partial(_require_distinct, titles)
+    yield "reference", partial(_require_title, experiment.reference, titles)
+    for metric in experiment.metrics:
+        yield "metrics", partial(parse_metric, metric)
+    for system in experiment.systems:
+        build = partial(build_model, system.model, system.preset, system.config)
+        yield f"system {system.title!r}", build
+
+
+def _require_distinct(values: Sequence[object]) -> None:
+    twice = [value for place, value in enumerate(values) if value in values[:place]]
+    if twice:
+        raise UsageError(f"{twice[0]!r} is there twice; each must be there once")
+
+
+def _require_title(reference: str, titles: Sequence[str]) -> None:
+    if reference not in titles:
+        raise UsageError(f"no system has the title {reference!r}; choose from: {', '.join(titles)}")
 
 
 class Comparison:
@@ -169,7 +199,13 @@ class Comparison:
         One record for each system and seed, and all per-user values: `system, seed, market,
         user_id` and a column for each metric.
         """
-        remove_temporaries(self.folder)
+        with locked(self.folder):
+            remove_temporaries(self.folder)
+            return self._run(report)
+
+    def _run(
+        self, report: Callable[[str, int, dict[str, Any]], None]
+    ) -> tuple[list[dict[str, Any]], pl.DataFrame]:
         records, frames = [], []
         for seed in self.experiment.seeds:
             memory: dict[str, Any] = {}
@@ -218,6 +254,7 @@ class Comparison:
             threads=self.experiment.threads,
             progress=self.progress,
             workspace=self.stages,
+            checkpoint_seconds=checkpoint_seconds(),
             memory=memory,
         )
 

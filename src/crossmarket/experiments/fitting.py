@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
@@ -12,9 +13,13 @@ from crossmarket.errors import UsageError
 from crossmarket.evaluation.leak import assert_no_leak
 from crossmarket.evaluation.protocols import Protocol, with_validation
 from crossmarket.models.base import Recommender
+from crossmarket.training.options import RunOptions
 
 #: Which interactions of the source markets are learned from.
 SourceSplit = Literal["train", "all"]
+
+#: Variable of the environment that says how often a training is saved.
+CHECKPOINT_VARIABLE = "CROSSMARKET_CHECKPOINT_SECONDS"
 
 
 def fit_target(
@@ -56,6 +61,24 @@ def fit_target(
     if protocol.history == "train+valid":
         model.set_history(with_validation(own))
     return model
+
+
+def checkpoint_seconds() -> float:
+    """Least seconds between two checkpoints: `CROSSMARKET_CHECKPOINT_SECONDS`, or 5.
+
+    Raises
+    ------
+    UsageError
+        If the variable of the environment is no number of at least 0.
+    """
+    text = os.environ.get(CHECKPOINT_VARIABLE, str(RunOptions.checkpoint_seconds))
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UsageError(f"{CHECKPOINT_VARIABLE}={text!r} is no number of seconds, such as 5")
+    return seconds
 
 
 def _with_sources(

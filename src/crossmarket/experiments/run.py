@@ -7,30 +7,34 @@ RUN/
   PROTOCOL/stages/KIND-HASH/   trained tensors, histories, checkpoints of interrupted training
   PROTOCOL/fit.json            what was fitted: trainable scalars and stages of each target
   PROTOCOL/evaluation*.json    results, with per-user values beside them
+
+A training is saved every 5 seconds, or as often as the variable `CROSSMARKET_CHECKPOINT_SECONDS`
+of the environment says; how often it is saved changes no result.
 """
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import polars as pl
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.data.readers import ReadResult, read_data
-from crossmarket.data.splits import Split, given_split
-from crossmarket.data.store import write_store
+from crossmarket.data.splits import Split
+from crossmarket.data.store import is_store, write_store
 from crossmarket.errors import DataError, UsageError
 from crossmarket.evaluation.evaluator import evaluate_market, summarise
 from crossmarket.evaluation.leak import assert_no_leak
 from crossmarket.evaluation.protocols import Protocol
-from crossmarket.experiments.fitting import SourceSplit, fit_target
+from crossmarket.experiments.fitting import SourceSplit, checkpoint_seconds, fit_target
+from crossmarket.experiments.locking import LOCK_FILE, locked
 from crossmarket.experiments.provenance import commit, versions
+from crossmarket.experiments.stored_split import is_split, write_split
 from crossmarket.files import read_json, remove_temporaries, write_atomically, write_json
 from crossmarket.models.base import Recommender
 from crossmarket.models.registry import build_model, find_model
@@ -77,6 +81,7 @@ class Run:
     def __init__(self, path: Path, settings: RunSettings, data: ReadResult) -> None:
         self.path, self.settings, self.data = path, settings, data
         self._memory: dict[str, Any] = {}
+        _require_device(settings.device)
 
     @classmethod
     def create(cls, path: Path, settings: RunSettings, data: ReadResult) -> Self:
@@ -86,7 +91,9 @@ class Run:
         ------
         UsageError
             If the folder holds something else, or a run of other data or settings; the message
-            names what differs.
+            names what differs. Nothing is written then.
+        DataError
+            If the data cannot be split as the protocol says, or their own parts leak.
         """
         record = {
             "format": _FORMAT,
@@ -94,16 +101,14 @@ class Run:
             "data": data.dataset.fingerprint,
             "versions": versions(),
         }
-        if (path / RUN_FILE).is_file():
-            _require_same(path, _load_record(path), record)
-            return cls.open(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            leftovers = {child.name for child in path.iterdir()} if path.is_dir() else {""}
-            if not leftovers <= {"data", ".lock"} and not _only_temporaries(leftovers):
-                raise UsageError(f"{path} holds something else; choose a new folder for the run")
-        with _locked(path):
-            write_store(data, path / "data")
-            write_json(path / RUN_FILE, record)
+        _check_place(path, record)
+        cls(path, settings, data).split(settings.protocol)
+        with locked(path):
+            _check_place(path, record)  # another process may have been here since
+            if not (path / RUN_FILE).is_file():
+                write_json(path / RUN_FILE, record)
+            if not is_store(path / "data"):
+                write_store(data, path / "data")
         return cls.open(path)
 
     @classmethod
@@ -128,7 +133,9 @@ class Run:
         try:
             return Protocol.model_validate({**start, **options})
         except ValidationError as error:
-            raise UsageError(f"protocol {name!r}: {error.errors()[0]['msg'].lower()}") from error
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise UsageError(f"protocol option {place}: {first['msg'].lower()}") from error
 
     def split(self, protocol: Protocol) -> Split:
         """The protocol's split of the run's data, checked for leaks."""
@@ -158,16 +165,18 @@ class Run:
             Called with each market and its fitted model.
         """
         folder = self.path / protocol.fit_label
-        with _locked(self.path):
+        with locked(self.path):
             remove_temporaries(self.path)
             split = self.split(protocol)
-            _store_split(folder / "split", split, self.data)
+            if not is_split(folder / "split"):
+                write_split(split, self.data, folder / "split")
             options = RunOptions(
                 seed=self.settings.seed,
                 threads=self.settings.threads,
                 device=self.settings.device,
                 progress=progress,
                 workspace=folder / "stages",
+                checkpoint_seconds=checkpoint_seconds(),
                 memory=self._memory,
             )
             model_class = find_model(self.settings.model)
@@ -254,26 +263,18 @@ def restrict(data: ReadResult, markets: Iterable[str]) -> ReadResult:
     def keep(part: MarketDataset) -> MarketDataset:
         return part.select_markets(names).drop_unsold_items()
 
-    parts = data.parts and {name: keep(part) for name, part in data.parts.items()}
-    return replace(data, dataset=keep(data.dataset), parts=parts)
-
-
-def _store_split(folder: Path, split: Split, data: ReadResult) -> None:
-    if (folder / "data.json").is_file():
-        return
-    parts = {"train": split.train, "valid": split.valid, "test": split.test}
-    write_store(replace(data, parts=parts), folder, extras={"split.json": split.details})
-
-
-def stored_split(folder: Path) -> Split:
-    """Read a split back from the store it was written to."""
-    return given_split(read_data(folder, format="store").parts or {})
+    kept = {name: keep(part) for name, part in (data.parts or {}).items()}
+    parts = {name: part for name, part in kept.items() if part.num_interactions}
+    return replace(data, dataset=keep(data.dataset), parts=parts or None)
 
 
 def _load_record(path: Path) -> dict[str, Any]:
     if not (path / RUN_FILE).is_file():
         raise UsageError(f"{path} is no run; make one with `crossmarket fit --out {path}`")
-    record: dict[str, Any] = read_json(path / RUN_FILE)
+    try:
+        record: dict[str, Any] = dict(read_json(path / RUN_FILE))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path / RUN_FILE} was changed; fit into a new folder") from error
     if record.get("format") != _FORMAT:
         raise DataError(f"{path} was written by another version; fit it again into a new folder")
     return record
@@ -301,17 +302,22 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _only_temporaries(names: set[str]) -> bool:
-    return all(name == "data" or name.startswith(".") for name in names)
+def _check_place(path: Path, record: dict[str, Any]) -> None:
+    """Refuse a path that holds anything but this very run or what a killed start left."""
+    if (path / RUN_FILE).is_file():
+        _require_same(path, _load_record(path), record)
+    elif path.exists() and not (path.is_dir() and all(map(_is_ours, path.iterdir()))):
+        raise UsageError(f"{path} holds something else; choose a new folder for the run")
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep a second process from writing to the same run; a killed holder frees it by dying."""
-    path.mkdir(parents=True, exist_ok=True)
-    with (path / ".lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(f"another process is at work in {path}; wait for it to end") from error
-        yield
+def _is_ours(child: Path) -> bool:
+    return child.name == LOCK_FILE or (child.name[0] == "." and child.name.endswith(".tmp"))
+
+
+def _require_device(name: str) -> None:
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"torch cannot compute on {name!r} here; choose cpu, or cuda with a GPU"
+        ) from error
