@@ -21,6 +21,7 @@ FloatMatrix = NDArray[np.float32]
 Rows = NDArray[np.integer[Any]]
 
 _RECOMMEND_BLOCK = 1024
+_LIST_SCHEMA = {"user_id": pl.String, "item_id": pl.String, "score": pl.Float32, "rank": pl.Int32}
 
 
 class ModelConfig(BaseModel):
@@ -263,7 +264,7 @@ class Recommender(ABC):
                     "give a history of item ids to get a list for a new user"
                 )
             seen = self.history[rows]
-        parts = []
+        parts = [pl.DataFrame(schema=_LIST_SCHEMA)]
         for start in range(0, len(names), _RECOMMEND_BLOCK):
             block = slice(start, start + _RECOMMEND_BLOCK)
             if histories is not None:
@@ -283,7 +284,7 @@ class Recommender(ABC):
                         "score": values[found].astype(np.float32),
                         "rank": (np.nonzero(found)[1] + 1).astype(np.int32),
                     },
-                    schema_overrides={"user_id": pl.String, "item_id": pl.String},
+                    schema=_LIST_SCHEMA,
                 )
             )
         table = pl.concat(parts)
@@ -296,7 +297,8 @@ class Recommender(ABC):
         return np.setdiff1d(candidates, self.train.items.rows(list(exclude)))
 
     def _history_matrix(self, histories: Sequence[Sequence[str]]) -> csr_array:
-        rows, columns = [], []
+        rows: list[Rows] = [np.zeros(0, dtype=np.int64)]
+        columns: list[Rows] = [np.zeros(0, dtype=np.int64)]
         for number, history in enumerate(histories):
             known = np.unique(self.train.items.rows(list(history)))
             known = known[known >= 0]

@@ -36,7 +36,7 @@ class EmbeddingRecommender(Recommender):
             self._keep_vectors(nodes, vectors, similarity)
             # A new user has no vector of its own: its l-th layer is the weighted sum of its
             # items' (l-1)-th layers, so the sum of layers 0..L-1 of each item is all it takes.
-            carried = propagate(graph, layer0, num_layers - 1) * num_layers
+            carried = propagate(graph, layer0, max(num_layers - 1, 0)) * num_layers
             roots = graph.degrees.clamp(min=1).sqrt()
             carried = carried / roots[:, None] / (num_layers + 1)
             self._carried = carried[nodes.num_users :].cpu().numpy()

@@ -97,7 +97,7 @@ class DCMPT(EmbeddingRecommender):
             generator,
             zeros=config.prompt_init == "zeros",
             attn_bias=config.attn_bias,
-            split_at=view.nodes.num_users if config.split_banks else None,
+            split=config.split_banks,
         )
         for name, tensor in bank.parameters().items():
             setattr(bank, name, tensor.to(self.options.device))
@@ -165,8 +165,8 @@ class DCMPT(EmbeddingRecommender):
         scale = view.table.new_ones(view.graph.num_nodes, 1).index_copy(0, view.rows, view.scale)
         added = torch.zeros(())
         if self._bank is not None and self.config.inject == "output":
-            psi = self._bank.mixture(view.features) @ self._bank.basis
-            added = torch.zeros_like(view.table).index_add(0, view.rows, psi)
+            prompts = view.prompts(self._bank)
+            added = torch.zeros_like(view.table).index_add(0, view.rows, prompts)
         self._set_vectors(
             nodes,
             view.prompted_table(self._bank),

@@ -24,15 +24,14 @@ class PromptBank:
         Attention vectors a_1..a_M; None mixes evenly (a single global prompt).
     bias : float32 [M] or None
         Bias of the attention logits.
-    split_at : int or None
-        With separate banks, the first half of the prompts serves nodes before this one (users),
-        the second half those from it on (items).
+    split : bool
+        With separate banks, the first half of the prompts serves users, the second half items.
     """
 
     basis: Tensor
     attention: Tensor | None
     bias: Tensor | None
-    split_at: int | None = None
+    split: bool = False
 
     @classmethod
     def create(
@@ -44,13 +43,13 @@ class PromptBank:
         *,
         zeros: bool = False,
         attn_bias: bool = False,
-        split_at: int | None = None,
+        split: bool = False,
     ) -> PromptBank:
         """Initialise a bank: Glorot-uniform basis (or zeros), default linear attention.
 
         With zeros the first student is the frozen backbone itself.
         """
-        count = 1 if kind == "global" else num_prompts * (1 if split_at is None else 2)
+        count = 1 if kind == "global" else num_prompts * (2 if split else 1)
         limit = 0.0 if zeros else math.sqrt(6 / (num_prompts + width))
         basis = (torch.rand(count, width, generator=generator) * 2 - 1) * limit
         if kind == "global":
@@ -58,27 +57,34 @@ class PromptBank:
         bound = 1 / math.sqrt(width)
         attention = (torch.rand(count, width, generator=generator) * 2 - 1) * bound
         bias = torch.zeros(count) if attn_bias else None
-        return cls(basis, attention, bias, split_at)
+        return cls(basis, attention, bias, split)
 
     def parameters(self) -> dict[str, Tensor]:
         """Trainable tensors by name."""
         named = {"basis": self.basis, "attention": self.attention, "bias": self.bias}
         return {name: tensor for name, tensor in named.items() if tensor is not None}
 
-    def mixture(self, features: Tensor) -> Tensor:
+    def mixture(self, features: Tensor, num_users: int) -> Tensor:
         """Attention of each node over the prompts, float32 [nodes, M], rows summing to 1.
 
         `alpha_nk = softmax_k(a_k . e_n + b_k)` with e_n the frozen feature of node n.
+
+        Parameters
+        ----------
+        features : float32 [nodes, d]
+            Frozen features; users first, then items.
+        num_users : int
+            How many of the nodes are users; only separate banks look at it.
         """
         if self.attention is None:
             return torch.ones(len(features), 1, device=features.device)
         logits = features @ self.attention.T
         if self.bias is not None:
             logits = logits + self.bias
-        if self.split_at is not None:
+        if self.split:
             foreign = torch.zeros(logits.shape, dtype=torch.bool, device=logits.device)
             half = logits.shape[1] // 2
-            foreign[: self.split_at, half:] = True
-            foreign[self.split_at :, :half] = True
+            foreign[:num_users, half:] = True
+            foreign[num_users:, :half] = True
             logits = logits.masked_fill(foreign, -torch.inf)
         return logits.softmax(dim=1)

@@ -61,17 +61,20 @@ class View:
         """Student vectors of the market's nodes by the fast form, float32 [n, d]."""
         if bank is None:
             return self.base * self.scale
-        mixture = bank.mixture(self.features)
+        mixture = bank.mixture(self.features, self.nodes.num_users)
         if self.inject == "input":
             mixture = self._propagate(mixture)
         return (self.base + mixture @ bank.basis) * self.scale
+
+    def prompts(self, bank: PromptBank) -> Tensor:
+        """The prompt psi of each of the market's nodes, float32 [n, d]."""
+        return bank.mixture(self.features, self.nodes.num_users) @ bank.basis
 
     def prompted_table(self, bank: PromptBank | None) -> Tensor:
         """Layer-0 table X + psi of every node of the graph (the direct form)."""
         if bank is None or self.inject == "output":
             return self.table
-        prompts = bank.mixture(self.features) @ bank.basis
-        return self.table.index_add(0, self.rows, prompts)
+        return self.table.index_add(0, self.rows, self.prompts(bank))
 
     def _propagate(self, columns: Tensor) -> Tensor:
         if len(self.rows) == self.graph.num_nodes:
