@@ -20,7 +20,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
-from measuring import HERE, report, summary, xmarket_split
 
 from crossmarket.data.splits import Split
 from crossmarket.graph.bipartite import BipartiteGraph, map_nodes
@@ -28,6 +27,7 @@ from crossmarket.graph.propagation import layer_mean, neighbour_sum
 from crossmarket.models.presets import SOFTMAX_TABLES
 from crossmarket.models.tables import TableConfig, fit_tables
 from crossmarket.training.options import RunOptions
+from measuring import HERE, report, summary, xmarket_split
 
 WIDTH, LAYERS, BATCH = 64, 3, 4096
 
@@ -145,9 +145,9 @@ def main() -> None:
             )
         ),
     }
-    values["ratio to floor, BPR"] = values["epoch, BPR"]["median"] / values["floor"][
-        "seconds_per_epoch"
-    ]
+    values["ratio to floor, BPR"] = (
+        values["epoch, BPR"]["median"] / values["floor"]["seconds_per_epoch"]
+    )
     if arguments.recbole:
         peer = recbole_seconds(arguments.recbole, split, arguments.threads, 4)
         values["epoch, RecBole LightGCN, BPR"] = peer

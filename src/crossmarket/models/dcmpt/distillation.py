@@ -27,9 +27,13 @@ def ranks_among(all_scores: Tensor, scores: Tensor) -> Tensor:
     -------
     int64 [B, K]
     """
-    ascending = all_scores.sort(dim=1).values.contiguous()
-    above = all_scores.shape[1] - torch.searchsorted(ascending, scores.contiguous(), right=True)
-    return above + 1
+    # Sorting the few scores and dropping the many into their gaps beats sorting the many.
+    ascending, order = scores.sort(dim=1)
+    below = torch.searchsorted(ascending.contiguous(), all_scores.contiguous())
+    counts = torch.zeros(len(scores), scores.shape[1] + 1, dtype=torch.int64, device=scores.device)
+    counts.scatter_add_(1, below, torch.ones_like(below))
+    above = counts.flip(1).cumsum(dim=1).flip(1)[:, 1:]
+    return torch.empty_like(order).scatter_(1, order, above + 1)
 
 
 def sampled_ranks(sample_scores: Tensor, scores: Tensor, num_items: int) -> Tensor:
