@@ -87,25 +87,21 @@ def toy_split(seed=0):
     return split_of(toy_rows(seed))
 
 
-def block_rows(num_blocks=3, users=6, items=4, markets=("aa", "bb")):
-    """Rows in which every user of a block has bought all but one item of that block.
+def block_markets(num_blocks=3, users=6, items=4, markets=("aa", "bb")):
+    """Markets in which every user has bought all but one item of a block and nothing else.
 
-    So a model that has learned the blocks ranks a user's own items before all others.
+    A model that has learned the data ranks a user's own items before all others; one that has
+    learned the blocks ranks the missing item next.
     """
-    rows = []
-    for market in markets:
-        for block in range(num_blocks):
-            for user in range(users):
-                for item in range(items):
-                    if item != user % items:
-                        name = f"u{block}-{user}"
-                        rows.append((market, name, f"i{block}-{item}", 1.0, DAY * (user + 1)))
-    return rows
-
-
-def block_markets(**sizes):
-    """Data set of `block_rows`."""
-    return dataset_of(block_rows(**sizes))
+    rows = [
+        (market, f"u{block}-{user}", f"i{block}-{item}", 1.0, DAY * (user + 1))
+        for market in markets
+        for block in range(num_blocks)
+        for user in range(users)
+        for item in range(items)
+        if item != user % items
+    ]
+    return dataset_of(rows)
 
 
 def tiny_config(config_class, **more):

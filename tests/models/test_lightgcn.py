@@ -1,0 +1,84 @@
+"""LightGCN and its fine-tuned sibling: whose data they learn from, what they share."""
+
+import numpy as np
+import pytest
+import torch
+from tests.toys import TARGET, build_tiny, tiny_config
+
+from crossmarket.graph.bipartite import map_nodes
+from crossmarket.models.dcmpt.backbone import fine_tune, pretrain
+from crossmarket.models.dcmpt.config import DCMPTConfig
+from crossmarket.models.fine_tuned import FineTuned
+from crossmarket.models.lightgcn import LightGCN
+from crossmarket.models.tables import TableConfig
+from crossmarket.training.options import RunOptions
+
+
+def everyone(split):
+    return np.arange(len(split.train.users(TARGET)))
+
+
+def test_the_merged_table_holds_all_markets_and_the_other_only_the_target(split, options):
+    for markets, names in (("merged", split.train.markets), ("target", (TARGET,))):
+        model = build_tiny(LightGCN, options, values={"markets": markets})
+        model.fit(split.train, target=TARGET)
+        assert model.num_trainable() == map_nodes(split.train, names).num_nodes * 8
+
+
+def test_one_merged_training_serves_every_target(split, options):
+    fits = []
+    for target in split.train.markets:
+        model = build_tiny(LightGCN, options, values={"markets": "merged"})
+        model.fit(split.train, target=target, valid=split.valid)
+        fits.append(model)
+    assert len(options.memory) == 1
+    assert fits[0].score(np.arange(2)).shape != fits[2].score(np.arange(2)).shape
+
+
+def test_the_merged_table_is_the_backbone_that_dcmpt_freezes(split, options):
+    config = DCMPTConfig(**tiny_config(DCMPTConfig))
+    tables = pretrain(config, split.train, split.valid, TARGET, options)
+    model = build_tiny(LightGCN, options, values={"markets": "merged"})
+    model.fit(split.train, target=TARGET, valid=split.valid)
+    assert list(options.memory.values()) == [tables]
+
+
+@pytest.mark.parametrize("graph", ["target", "combined"])
+def test_fine_tuning_starts_from_the_backbone(split, options, graph):
+    """With no epochs of tuning on the combined graph it is merged LightGCN itself."""
+    values = {"tuning": {"epochs": 0}, "graph": graph}
+    tuned = build_tiny(FineTuned, options, values=values).fit(split.train, target=TARGET)
+    merged = build_tiny(LightGCN, options, values={"markets": "merged"})
+    merged.fit(split.train, target=TARGET)
+    same = np.allclose(tuned.score(everyone(split)), merged.score(everyone(split)), atol=1e-6)
+    assert same == (graph == "combined")
+
+
+@pytest.mark.parametrize("graph", ["target", "combined"])
+def test_fine_tuning_moves_a_copy(split, options, graph):
+    settings = TableConfig(**tiny_config(TableConfig))
+    config = DCMPTConfig(backbone=settings)
+    backbone = pretrain(config, split.train, None, TARGET, options)
+    before = backbone.layer0.clone()
+    combined = graph == "combined"
+    tuned = fine_tune(split.train, None, TARGET, backbone, settings, options, combined=combined)
+    assert torch.equal(backbone.layer0, before)
+    assert tuned.nodes.markets == (split.train.markets if combined else (TARGET,))
+    if combined:
+        assert not torch.equal(tuned.layer0, before)
+
+
+def test_settled_epochs_are_where_validation_was_best(split):
+    options = RunOptions(seed=3, threads=1)
+    model = build_tiny(FineTuned, options, values={"tuning": {"learning_rate": 1e-6}}, epochs=6)
+    model.fit(split.train, target=TARGET, valid=split.valid)
+    settled = model.settled().get_config()
+    for part in ("backbone", "tuning"):
+        assert 0 <= settled[part]["epochs"] <= 6
+        rest = {**settled[part], "epochs": 6}
+        assert rest == model.get_config()[part]
+    first, second = [
+        model.settled().fit(split.refit().train, target=TARGET).score(everyone(split))
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(first, second)
