@@ -1,0 +1,214 @@
+"""The reference of every setting, from the pydantic models and the presets."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+from docs.generators.markdown import GENERATED, anchor, table
+from pydantic import BaseModel
+
+from crossmarket.data.simulate import SimulationConfig
+from crossmarket.evaluation.protocols import Protocol
+from crossmarket.experiments.compare import Experiment, SystemConfig
+from crossmarket.models.base import ModelConfig, Recommender
+from crossmarket.models.registry import MODELS
+
+_BOUNDS = {
+    "minimum": "≥",
+    "exclusiveMinimum": ">",
+    "maximum": "≤",
+    "exclusiveMaximum": "<",
+    "minItems": "at least",
+}
+
+_INTRODUCTION = """\
+Every setting of every system, with the value it has when nobody says otherwise and where that
+value comes from (a paper, a control, or a choice of this package). Names that are not listed
+are refused, and so are values out of range. Where the source is *none*, the paper gives no value
+and the one here is a choice of this package.
+
+On the command line a setting is changed with `--set name=value`, a nested one with its dotted
+name: `--set backbone.embedding_size=128`. In an experiment file it goes under `config:`, in Python
+into `Model.from_config({...})`. A preset is a named set of changes that `--set` is applied on top
+of; where a system has a preset called `default`, that is what the command line starts from, while
+a config built in Python without a preset starts from the defaults in the tables below."""
+
+
+def render() -> str:
+    """Render the whole page."""
+    lines = [GENERATED, "", "# Configuration", "", _INTRODUCTION, "", "## Systems", ""]
+    for model in MODELS.values():
+        lines += _system(model)
+    lines += ["## Shared sections", ""]
+    for config in _shared():
+        lines += [f"### {config.__name__}", "", _first(config), "", *_fields(config), ""]
+    lines += ["## Experiments", "", "The YAML file that `crossmarket compare` reads.", ""]
+    for title, documented in [
+        ("Experiment file", Experiment),
+        ("An entry of `systems`", SystemConfig),
+        ("`protocol`", Protocol),
+    ]:
+        lines += [f"### {title}", "", _first(documented), "", *_documented(documented), ""]
+    lines += [
+        "## Simulated markets",
+        "",
+        "The YAML file of `crossmarket data simulate --config`.",
+        "",
+    ]
+    lines += [*_fields(SimulationConfig), "", "The default markets:", "", "```yaml"]
+    markets = SimulationConfig().model_dump(mode="json", include={"markets"})
+    lines += [yaml.safe_dump(markets, default_flow_style=None, sort_keys=False).strip(), "```"]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _system(model: type[Recommender]) -> list[str]:
+    config = model.config_class
+    lines = [f"### {model.name}", "", f"{model.summary[0].upper()}{model.summary[1:]}.", ""]
+    inherited = [base for base in config.__mro__[1:] if base in _shared()]
+    if inherited:
+        name = inherited[0].__name__
+        lines += [f"All settings of [{name}](#{anchor(name)}), and:", ""]
+    return [*lines, *_fields(config, inherited), "", *_presets(model)]
+
+
+def _shared() -> list[type[ModelConfig]]:
+    """Return config classes that are sections of others, in the order they are met."""
+    found: dict[str, type[ModelConfig]] = {}
+    waiting = [model.config_class for model in MODELS.values()]
+    while waiting:
+        for section in _sections(waiting.pop(0)):
+            if section.__name__ not in found:
+                found[section.__name__] = section
+                waiting.append(section)
+    return list(found.values())
+
+
+def _sections(config: type[BaseModel]) -> Iterator[type[ModelConfig]]:
+    for field in config.model_fields.values():
+        candidates = getattr(field.annotation, "__args__", ()) or (field.annotation,)
+        for candidate in candidates:
+            if inspect.isclass(candidate) and issubclass(candidate, ModelConfig):
+                yield candidate
+
+
+def _fields(config: type[BaseModel], inherited: Sequence[type[BaseModel]] = ()) -> list[str]:
+    schema = config.model_json_schema(ref_template="{model}")
+    rows = []
+    for name, facts in schema["properties"].items():
+        if any(name in base.model_fields for base in inherited):
+            continue
+        meaning, source = _meaning(facts.get("description", ""))
+        rows.append([f"`{name}`", _type(facts), _default(facts), meaning, source])
+    header = ["name", "values", "default", "meaning", "source"]
+    if not any(row[-1] for row in rows):
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    return table(header, rows)
+
+
+def _meaning(description: str) -> tuple[str, str]:
+    match = re.fullmatch(r"(.*?)(?:\s*Source: (.*?)\.?)?", description, flags=re.DOTALL)
+    assert match is not None
+    return match[1].strip().rstrip("."), match[2] or ""
+
+
+def _type(facts: Mapping[str, Any]) -> str:
+    if "anyOf" in facts:
+        return " or ".join(_type(choice) for choice in facts["anyOf"])
+    if "$ref" in facts:
+        linked = facts["$ref"]
+        return f"[{linked}](#{anchor(linked)})" if linked.endswith("Config") else linked
+    if "enum" in facts:
+        return ", ".join(f"`{choice}`" for choice in facts["enum"])
+    if facts.get("type") == "array":
+        items = facts.get("items", {})
+        name = "entries" if "$ref" in items else f"{_type(items)}s"
+        return f"list of {name}"
+    bounds = [f"{sign} {facts[key]:g}" for key, sign in _BOUNDS.items() if key in facts]
+    names = {"number": "number", "integer": "whole number", "string": "text", "boolean": "yes/no"}
+    return " ".join([names.get(facts["type"], facts["type"]), " and ".join(bounds)]).strip()
+
+
+def _default(facts: Mapping[str, Any]) -> str:
+    if "default" not in facts:
+        return "see below"
+    value = facts["default"]
+    if isinstance(value, dict):
+        return "its defaults"
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
+
+
+def _presets(model: type[Recommender]) -> list[str]:
+    if not model.presets:
+        return []
+    flat = {name: dict(_flat(values)) for name, values in model.presets.items()}
+    whole = [name for name in ("default", "paper") if name in flat]
+    rows = [[f"`{name}`", "the defaults above", _settings(flat[name])] for name in whole]
+    paired = []
+    for name, values in flat.items():
+        if name in whole or name.startswith("paper-"):
+            continue
+        rows.append([f"`{name}`", "`default`", _settings(_changes(flat["default"], values))])
+        if f"paper-{name}" in flat:
+            paired.append(name)
+    lines = ["Presets:", "", *table(["preset", "starts from", "changes"], rows), ""]
+    if paired:
+        lines += [
+            "Each of those that start from `default` exists on top of `paper` too, with `paper-` "
+            f"before its name, such as `paper-{paired[0]}`.",
+            "",
+        ]
+    return lines
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in after.items() if before.get(key, ...) != value}
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    texts = [f"`{name}={_scalar(value)}`" for name, value in values.items()]
+    return ", ".join(texts) or "nothing"
+
+
+def _scalar(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _first(documented: type) -> str:
+    return (inspect.getdoc(documented) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _documented(config: type[BaseModel]) -> list[str]:
+    """Fields as the `Attributes` section of the class's docstring explains them."""
+    text = (inspect.getdoc(config) or "").split("Attributes\n----------\n")[1]
+    rows = []
+    for entry in re.split(r"\n(?=\S)", text.split("\n\n")[0]):
+        head, _, body = entry.partition("\n")
+        names = [name.strip() for name in head.partition(" : ")[0].split(",")]
+        meaning = " ".join(body.split())
+        defaults = [_field_default(config, name) for name in names]
+        listed = ", ".join(f"`{name}`" for name in names)
+        rows.append([listed, ", ".join(dict.fromkeys(defaults)), meaning])
+    return table(["name", "default", "meaning"], rows)
+
+
+def _field_default(config: type[BaseModel], name: str) -> str:
+    field = config.model_fields[name]
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "its defaults"
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
