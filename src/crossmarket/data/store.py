@@ -66,6 +66,7 @@ def write_store(
     report = None if isinstance(data, MarketDataset) else data.report
     _check_complete(dataset)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(target)
     temporary = _beside(target, "new")
     try:
         temporary.mkdir()
@@ -220,8 +221,25 @@ def _put_in_place(temporary: Path, target: Path) -> None:
             previous.rename(target)
         raise
     sync_folder(target.parent)
-    for leftover in target.parent.glob(f".{_escaped(target.name)}.*.old.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what writers of the same store left beside it when they were killed."""
+    for leftover in target.parent.glob(f".{_escaped(target.name)}.*.tmp"):
+        process = leftover.name.split(".")[-3]
+        if process.isdecimal() and not _is_alive(int(process)):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it runs, as someone else
+        pass
+    return True
 
 
 def _escaped(name: str) -> str:
