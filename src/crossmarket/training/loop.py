@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -75,8 +76,8 @@ def train(task: Task, schedule: Schedule, options: RunOptions, stage: Stage) -> 
 
     After each epoch the parameters are usable. The state with the best validation metric is
     returned, the initial one included; where nothing validates, that of the last epoch. The
-    generator of an epoch depends on seed, stage and epoch alone, so a training that was killed
-    and started again takes the very same steps.
+    generator of an epoch depends on seed, kind of stage and epoch alone, so a training that was
+    killed and started again takes the very same steps.
 
     Parameters
     ----------
@@ -109,9 +110,7 @@ def train(task: Task, schedule: Schedule, options: RunOptions, stage: Stage) -> 
         while progress.epoch < schedule.epochs and progress.stale < schedule.patience:
             started = time.perf_counter()
             progress.epoch += 1
-            generator = np.random.default_rng(
-                [options.seed, int(stage.hash[:8], 16), progress.epoch]
-            )
+            generator = epoch_generator(options.seed, stage.kind, progress.epoch)
             record = {"epoch": progress.epoch, **_run_epoch(task, generator, optimiser, stage)}
             last = progress.epoch == schedule.epochs
             if last or progress.epoch % schedule.evaluate_every == 0:
@@ -126,6 +125,11 @@ def train(task: Task, schedule: Schedule, options: RunOptions, stage: Stage) -> 
     _assign(parameters, result.tensors)
     stage.finish(result)
     return result
+
+
+def epoch_generator(seed: int, kind: str, epoch: int) -> np.random.Generator:
+    """Random stream of one epoch of one kind of stage, the same whenever it is reached."""
+    return np.random.default_rng([seed, zlib.crc32(kind.encode()), epoch])
 
 
 def _run_epoch(

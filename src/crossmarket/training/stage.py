@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from crossmarket import __version__
 from crossmarket.errors import DataError
 from crossmarket.files import (
     content_hash,
@@ -63,7 +64,8 @@ class Stage:
 
     def __init__(self, workspace: Path | None, kind: str, key: dict[str, Any]) -> None:
         self.kind = kind
-        self.key = {**key, "kind": kind, "format": _FORMAT, "torch": torch.__version__}
+        made_by = {"crossmarket": __version__, "torch": torch.__version__}
+        self.key = {**key, "kind": kind, "format": _FORMAT, **made_by}
         self.hash = content_hash(self.key)
         self.folder = workspace / f"{kind}-{self.hash[:12]}" if workspace else None
 
