@@ -234,13 +234,15 @@ class Comparison:
             "versions": versions(),
         }
         place = self.folder / "results" / content_hash(key)[:16]
+        record: dict[str, Any]
         record_file, users_file = place.with_suffix(".json"), place.with_suffix(".parquet")
         if record_file.is_file() and users_file.is_file():
-            record: dict[str, Any] = read_json(record_file)
+            record = read_json(record_file)
             return {**record, "title": system.title}, pl.read_parquet(users_file)
-        record, per_user = self._compute(system, seed, memory)
+        computed, per_user = self._compute(system, seed, memory)
+        record = {**computed, "key": key, "commit": commit()}
         write_atomically(users_file, per_user.write_parquet)
-        write_json(record_file, {**record, "key": key, "commit": commit()})
+        write_json(record_file, record)
         return {**record, "title": system.title}, per_user
 
     def _compute(

@@ -54,7 +54,7 @@ def build_table(
         "reference": experiment.reference,
         "users": {name: row["users"] for name, row in records[0]["markets"].items()},
         "candidates": {str(record["seed"]): record["candidates"] for record in records},
-        "data": records[0]["key"]["data"] if "key" in records[0] else None,
+        "data": records[0]["key"]["data"],
         "systems": rows,
         "tests": _tests(experiment, per_user),
         "versions": versions(),
