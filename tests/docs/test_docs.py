@@ -19,6 +19,8 @@ from tests.docs.pages import (
     text_of,
 )
 
+from crossmarket.models.dcmpt.config import VARIANTS
+
 LIVE = [
     page for page in PAGES if any(block.language in ("python", "bash") for block in blocks(page))
 ]
@@ -108,3 +110,17 @@ def test_files_named_in_the_architecture_exist():
     assert len(named) > 10
     for path in named:
         assert (ROOT / "src" / "crossmarket" / path).exists(), path
+
+
+def test_files_named_in_reproducing_exist():
+    named = re.findall(
+        r"experiments/[\w-]+\.(?:yaml|py)", text_of(ROOT / "docs" / "reproducing.md")
+    )
+    assert named
+    assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
+def test_concepts_name_every_variant():
+    text = text_of(ROOT / "docs" / "concepts.md")
+    for name in VARIANTS:
+        assert f"`{name}`" in text, name
