@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -208,7 +209,9 @@ COMMANDS = (
         "crossmarket fit --data markets --targets mx --out run --set backbone.epochs=5",
     ),
     Command(evaluate, "Example: crossmarket evaluate run --protocol ratio-full --json"),
-    Command(recommend, "Example: crossmarket recommend run --market mx --history i0001,i0002 -k 5"),
+    Command(
+        recommend, "Example: crossmarket recommend run --market mx --history item-012,item-018 -k 5"
+    ),
     Command(check, "Example: crossmarket check run"),
 )
 
@@ -224,7 +227,7 @@ def _choose_targets(data: ReadResult, text: str) -> tuple[str, ...]:
 
 def _metric_table(result: dict[str, Any]) -> Table:
     metrics = ("ndcg@10", "recall@10", "hit@10", "mrr@10", "coverage@10")
-    table = Table("market", "users", *metrics, "trainable")
+    table = Table("market", "users", *metrics, "trainable", box=box.SIMPLE_HEAD)
     for market, row in result["markets"].items():
         cells = [f"{row[name]:.4f}" for name in metrics]
         table.add_row(market, f"{row['users']:,}", *cells, f"{result['trainable'][market]:,}")

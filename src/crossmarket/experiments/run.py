@@ -85,7 +85,9 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, settings: RunSettings, data: ReadResult) -> Self:
-        """Start a run, or come back to the same one.
+        """Start a run, or come back to the same one, perhaps with further targets.
+
+        A target that is added reuses the backbone, and no other target's files change.
 
         Raises
         ------
@@ -105,8 +107,7 @@ class Run:
         cls(path, settings, data).split(settings.protocol)
         with locked(path):
             _check_place(path, record)  # another process may have been here since
-            if not (path / RUN_FILE).is_file():
-                write_json(path / RUN_FILE, record)
+            _write_record(path / RUN_FILE, record)
             if not is_store(path / "data"):
                 write_store(data, path / "data")
         return cls.open(path)
@@ -280,12 +281,23 @@ def _load_record(path: Path) -> dict[str, Any]:
     return record
 
 
+def _write_record(file: Path, record: dict[str, Any]) -> None:
+    """Write the record of a run; targets it had before stay."""
+    settings = record["settings"]
+    if file.is_file():
+        old = read_json(file)["settings"]["targets"]
+        if set(settings["targets"]) <= set(old):
+            return
+        settings = {**settings, "targets": sorted({*old, *settings["targets"]})}
+    write_json(file, {**record, "settings": settings})
+
+
 def _require_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     way_out = "choose another folder, or repeat the old command to resume"
     if old["data"] != new["data"]:
         raise UsageError(f"{path} is a run of other data; {way_out}")
     before, after = _flat(old["settings"]), _flat(new["settings"])
-    for name in sorted(before.keys() | after.keys()):
+    for name in sorted((before.keys() | after.keys()) - {"targets"}):
         if before.get(name) != after.get(name):
             raise UsageError(
                 f"{path} is a run with {name}={before.get(name)}, not {after.get(name)}; {way_out}"

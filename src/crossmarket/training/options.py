@@ -47,11 +47,12 @@ class RunOptions:
     def applied(self) -> Iterator[None]:
         """Set threads and deterministic kernels inside a `with` block, restore them after."""
         threads = torch.get_num_threads()
-        deterministic = torch.are_deterministic_algorithms_enabled()
+        deterministic = torch.get_deterministic_debug_mode()
         torch.set_num_threads(self.threads)
-        torch.use_deterministic_algorithms(True)
+        # The same switch as use_deterministic_algorithms, without loading torch's compiler.
+        torch.set_deterministic_debug_mode("error")
         try:
             yield
         finally:
             torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(deterministic)
+            torch.set_deterministic_debug_mode(deterministic)

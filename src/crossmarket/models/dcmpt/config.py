@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from crossmarket.models.base import ModelConfig
+from crossmarket.models.base import ModelConfig, merge_values
 from crossmarket.models.dcmpt.prompts import PromptKind
 from crossmarket.models.presets import SOFTMAX_TABLES
 from crossmarket.models.tables import ObjectiveConfig, TableConfig
@@ -149,7 +149,7 @@ DEFAULT: dict[str, Any] = {
     "wrd": {"score": "centred"},
 }
 
-#: Ablations of the paper and controls it lacks, as overrides of any preset.
+#: Ablations of the paper and controls it lacks, as overrides of a preset they differ from.
 VARIANTS: dict[str, dict[str, Any]] = {
     "no-pretrain": {"pretrain": "target", "graph": "target"},
     "random-frozen": {"pretrain": "random"},
@@ -163,3 +163,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "combined-graph": {"graph": "combined"},
     "popularity": {"prompt": "none", "popularity": (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)},
 }
+
+
+def variants_of(preset: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each variant of a preset that is not the preset itself, as overrides of the defaults."""
+    own = DCMPTConfig.model_validate(preset)
+    merged = {name: merge_values(preset, values) for name, values in VARIANTS.items()}
+    return {
+        name: values for name, values in merged.items() if DCMPTConfig.model_validate(values) != own
+    }

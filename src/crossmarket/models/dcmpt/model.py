@@ -11,9 +11,9 @@ from torch import Tensor
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import CrossmarketError
 from crossmarket.metrics.held_out import HeldOut
-from crossmarket.models.base import FloatMatrix, ModelConfig, Rows, merge_values
+from crossmarket.models.base import FloatMatrix, ModelConfig, Rows
 from crossmarket.models.dcmpt.backbone import fit_teacher, pretrain
-from crossmarket.models.dcmpt.config import DEFAULT, PAPER, VARIANTS, DCMPTConfig
+from crossmarket.models.dcmpt.config import DEFAULT, PAPER, DCMPTConfig, variants_of
 from crossmarket.models.dcmpt.lists import DISTILLERS, NEEDS_VIEWS, Distiller
 from crossmarket.models.dcmpt.prompts import PromptBank
 from crossmarket.models.dcmpt.student import View, seen_matrix, view_market
@@ -41,8 +41,8 @@ class DCMPT(EmbeddingRecommender):
     presets: ClassVar = {
         "default": DEFAULT,
         "paper": PAPER,
-        **{name: merge_values(DEFAULT, values) for name, values in VARIANTS.items()},
-        **{f"paper-{name}": merge_values(PAPER, values) for name, values in VARIANTS.items()},
+        **variants_of(DEFAULT),
+        **{f"paper-{name}": values for name, values in variants_of(PAPER).items()},
     }
     uses_sources = True
     config: DCMPTConfig
