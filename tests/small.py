@@ -29,6 +29,7 @@ TINY = {
     "teacher": {"epochs": 2, "embedding_size": 8, "num_negatives": 16},
     "epochs": 2,
     "num_prompts": 2,
+    "split_banks": False,
 }
 
 

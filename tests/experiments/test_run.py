@@ -380,7 +380,9 @@ def test_a_further_target_reuses_the_backbone_and_touches_no_other_file(tmp_path
     more.fit(Protocol())
     after = tree(run.path, {"timing.json", "run.json", "fit.json"})
     assert before.items() <= after.items()
-    added = {name.split("/")[-2].rsplit("-", 1)[0] for name in map(str, after.keys() - before.keys())}
+    added = {
+        name.split("/")[-2].rsplit("-", 1)[0] for name in map(str, after.keys() - before.keys())
+    }
     assert added == {"uk-teacher", "uk-prompts"}
     # Naming fewer targets later takes none away.
     assert create(tmp_path / "run", targets=("mx",)).settings.targets == ("mx", "uk")
