@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import resource
 import sys
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -72,21 +73,25 @@ def refused(*arguments, code=None):
     return lines[0].removeprefix("error: ")
 
 
-def start(*arguments, log, **environment):
-    """Start a command in a process of its own; what it prints goes to the file `log`."""
-    process = _CONTEXT.Process(
-        target=_child, args=([str(word) for word in arguments], str(log), environment)
-    )
+def start(*arguments, log, largest_file=None, **environment):
+    """Start a command in a process of its own; what it prints goes to the file `log`.
+
+    The system refuses to let a file grow beyond `largest_file` bytes, as on a full device.
+    """
+    words = [str(word) for word in arguments]
+    process = _CONTEXT.Process(target=_child, args=(words, str(log), largest_file, environment))
     process.start()
     return process
 
 
-def _child(arguments, log, environment):
+def _child(arguments, log, largest_file, environment):
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(descriptor, stream.fileno())
     os.environ.update(environment)
+    if largest_file is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     sys.argv = ["crossmarket", *arguments]
     main()
 

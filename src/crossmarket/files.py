@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         The file to create or replace; missing parent folders are made.
     write : callable
         Receives the temporary path and writes the whole content to it.
+
+    Raises
+    ------
+    OSError
+        If the system refuses (a full device, say), with its number and `path`; what was at `path`
+        stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -28,9 +35,24 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
+    except Exception as error:
+        refused = _refusal(error, path)
+        if refused is None:
+            raise
+        raise refused from error
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _refusal(error: Exception, path: Path) -> OSError | None:
+    """The system's refusal behind an error of a writer, with the path that was to be written."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        # Polars and safetensors raise errors of their own that tell the number in words.
+        told = re.search(r"\(os error (\d+)\)", str(error))
+        number = int(told[1]) if told else None
+    return None if number is None else OSError(number, os.strerror(number), str(path))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -227,7 +227,15 @@ def _choose_targets(data: ReadResult, text: str) -> tuple[str, ...]:
 
 def _metric_table(result: dict[str, Any]) -> Table:
     metrics = ("ndcg@10", "recall@10", "hit@10", "mrr@10", "coverage@10")
-    table = Table("market", "users", *metrics, "trainable", box=box.SIMPLE_HEAD)
+    table = Table(
+        "market",
+        "users",
+        *metrics,
+        "trainable",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for market, row in result["markets"].items():
         cells = [f"{row[name]:.4f}" for name in metrics]
         table.add_row(market, f"{row['users']:,}", *cells, f"{result['trainable'][market]:,}")
