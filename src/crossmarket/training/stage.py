@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from crossmarket import __version__
@@ -18,7 +18,7 @@ from crossmarket.files import (
     content_hash,
     file_hash,
     read_json,
-    write_atomically,
+    write_bytes,
     write_json,
     write_text,
 )
@@ -127,4 +127,5 @@ def save_tensors(
 ) -> None:
     """Write tensors to a safetensors file atomically."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, lambda temporary: save_file(contiguous, temporary, metadata))
+    # `save_file` would write to a temporary name of its own, which a kill leaves behind.
+    write_bytes(path, save(contiguous, metadata))
