@@ -35,10 +35,17 @@ SYSTEMS = {
     "dcmpt": (DCMPT, BOTH),
     "dcmpt-softmax": (DCMPT, {**BOTH, "backbone": SOFTMAX, "teacher": SOFTMAX}),
     "dcmpt-combined": (DCMPT, {**BOTH, "graph": "combined", "split_banks": True}),
-    # Nothing is pre-trained: all that is learned is in the prompts.
+    # Nothing is pre-trained or distilled: all that is learned is in the prompts.
     "dcmpt-random": (
         DCMPT,
-        {**BOTH, "pretrain": "random", "backbone": {**BPR, "init_std": 0.5}, "num_prompts": 32},
+        {
+            **BOTH,
+            "pretrain": "random",
+            "backbone": {**BPR, "init_std": 0.5},
+            "num_prompts": 32,
+            "beta": 0.0,
+            "gamma": 0.0,
+        },
     ),
 }
 

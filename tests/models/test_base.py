@@ -1,0 +1,68 @@
+"""What the base class does for a system that gives it the least it must."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from tests.toys import TARGET
+
+from crossmarket.errors import UsageError
+from crossmarket.models import base
+from crossmarket.models.base import ModelConfig, Recommender, merge_values
+
+
+class Alphabetical(Recommender):
+    """Scores an item by its row; the lower the better."""
+
+    name = "alphabetical"
+    summary = "items in the order of their ids"
+    config_class: ClassVar[type[ModelConfig]] = ModelConfig
+
+    def _fit(self, train, valid):
+        pass
+
+    def _score(self, users, items):
+        return np.tile(-items.astype(np.float32), (len(users), 1))
+
+
+@pytest.fixture
+def model(split):
+    return Alphabetical().fit(split.train, target=TARGET)
+
+
+def test_the_least_a_system_gives_is_enough_for_lists(model, split):
+    table = model.recommend(["u03"], k=3)
+    seen = split.train.matrix(TARGET)[[split.train.users(TARGET).rows(["u03"])[0]]].indices
+    unseen = np.setdiff1d(model.catalogue, seen)[:3]
+    assert table["item_id"].to_list() == split.train.items.take(unseen)
+    assert table["score"].to_list() == (-unseen.astype(float)).tolist()
+    assert model.num_trainable() == 0
+    assert model.get_config() == {}
+    assert model.settled().config == model.config
+
+
+def test_without_fold_in_a_bare_history_is_refused(model, split):
+    with pytest.raises(UsageError, match="alphabetical cannot score a bare history; name a user"):
+        model.recommend(histories=[["i20"]])
+    with pytest.raises(UsageError, match="cannot score a bare history"):
+        model.score_histories(split.train.matrix(TARGET))
+
+
+def test_a_claim_without_the_deed_is_a_defect(model, split, monkeypatch):
+    monkeypatch.setattr(Alphabetical, "supports_fold_in", True)
+    with pytest.raises(AssertionError, match="claims fold-in"):
+        model.score_histories(split.train.matrix(TARGET))
+
+
+def test_many_users_are_recommended_to_in_blocks(model, split, monkeypatch):
+    names = split.train.users(TARGET).ids.to_list()
+    whole = model.recommend(names, k=4)
+    monkeypatch.setattr(base, "_RECOMMEND_BLOCK", 4)
+    assert model.recommend(names, k=4).equals(whole)
+
+
+def test_nested_values_are_merged_leaf_by_leaf():
+    start = {"a": {"x": 1, "y": {"z": 2}}, "b": 3}
+    merged = merge_values(start, {"a": {"y": {"z": 5}, "w": 6}, "b": {"c": 7}, "d": 8})
+    assert merged == {"a": {"x": 1, "y": {"z": 5}, "w": 6}, "b": {"c": 7}, "d": 8}
+    assert start == {"a": {"x": 1, "y": {"z": 2}}, "b": 3}
