@@ -27,7 +27,7 @@ _LIST_SCHEMA = {"user_id": pl.String, "item_id": pl.String, "score": pl.Float32,
 class ModelConfig(BaseModel):
     """Hyper-parameters of one system; defaults are the paper's, unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Recommender(ABC):
