@@ -60,4 +60,5 @@ def _explain(error: Exception) -> tuple[str, int]:
     if "\n" in text:  # a command group without a command asks for its whole help
         return text, error.exit_code
     text = text.strip().rstrip(".")
-    return f"error: {text[:1].lower()}{text[1:]}; see --help", error.exit_code
+    way_out = "" if text.endswith("?") else "; see --help"
+    return f"error: {text[:1].lower()}{text[1:]}{way_out}", error.exit_code
