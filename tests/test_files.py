@@ -87,3 +87,29 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
     remove_temporaries(tmp_path)
     assert names(tmp_path) == ["stages"]
     assert names(inner) == [".hidden", "model.tmp"]
+
+
+class ForeignError(Exception):
+    """As Polars and safetensors raise them: the system's number is in the words."""
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "full", "elsewhere"), ForeignError("failed to write: (os error 28)")]
+)
+def test_what_the_system_refuses_names_the_file_that_was_meant(tmp_path, error):
+    def write(temporary):
+        raise error
+
+    with pytest.raises(OSError, match="c.txt") as caught:
+        write_atomically(tmp_path / "c.txt", write)
+    assert caught.value.errno == 28
+    assert caught.value.filename == str(tmp_path / "c.txt")
+    assert caught.value.__cause__ is error
+
+
+def test_other_errors_of_a_writer_pass_as_they_are(tmp_path):
+    def write(temporary):
+        raise ForeignError("a value was wrong")
+
+    with pytest.raises(ForeignError, match="a value was wrong"):
+        write_atomically(tmp_path / "c.txt", write)
