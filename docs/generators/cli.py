@@ -54,7 +54,7 @@ def _section(name: str, command: Any) -> list[str]:
     lines = [f"## {name}", "", command.help or "", ""]
     lines += ["```text", " ".join([name, "[OPTIONS]", *placeholders]), "```", ""]
     lines += table(["argument or option", "meaning", "default"], [*arguments, *options])
-    example = (command.epilog or "").removeprefix("Example: ")
+    example = (command.epilog or "").partition("Example: ")[2]
     return [*lines, "", *([f"Example: `{example}`", ""] if example else [])]
 
 

@@ -21,11 +21,11 @@ app = typer.Typer(
 #: Exit code of a command stopped from the keyboard.
 _INTERRUPTED = 130
 
-data.app.command(epilog=split.EXAMPLE)(split.split)
+data.app.command(epilog=split.EPILOG)(split.split)
 app.add_typer(data.app)
 for module in (demo, runs, compare):
     for command in module.COMMANDS:
-        app.command(epilog=command.example)(command.function)
+        app.command(epilog=command.epilog)(command.function)
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     if debug:
         sys.argv.remove("--debug")
     try:
-        code = app(standalone_mode=False) or 0
+        code = app(prog_name=app.info.name, standalone_mode=False) or 0
     except (CrossmarketError, typer.TyperException, OSError) as error:
         if debug:
             raise

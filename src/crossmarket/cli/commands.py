@@ -15,10 +15,15 @@ from crossmarket.errors import UsageError
 
 @dataclass(frozen=True)
 class Command:
-    """A command's function and the example its help ends with."""
+    """A command's function and the end of its help, as `example` makes it."""
 
     function: Callable[..., None]
-    example: str
+    epilog: str
+
+
+def example(line: str) -> str:
+    """The example that a help text ends with; never wrapped, so that it can be copied."""
+    return f"\b\nExample: {line}"
 
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fit` made.")]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crossmarket.cli.commands import Command, JsonOption
+from crossmarket.cli.commands import Command, JsonOption, example
 from crossmarket.errors import UsageError
 
 
@@ -34,4 +34,4 @@ def compare(
     typer.echo("wrote " + ", ".join(str(path) for path in paths), err=True)
 
 
-COMMANDS = (Command(compare, "Example: crossmarket compare experiment.yaml --out comparison"),)
+COMMANDS = (Command(compare, example("crossmarket compare experiment.yaml --out comparison")),)

@@ -12,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 from rich.console import Console
 
+from crossmarket.cli.commands import example
 from crossmarket.data.accounting import ReadResult
 from crossmarket.data.describe import describe as describe_dataset
 from crossmarket.data.describe import draw, tables
@@ -61,8 +62,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a progr
 
 
 @app.command(
-    epilog="Example: crossmarket data simulate --out markets && "
-    "crossmarket data describe markets --plot markets.svg"
+    epilog=example(
+        "crossmarket data simulate --out markets && "
+        "crossmarket data describe markets --plot markets.svg"
+    )
 )
 def describe(
     path: DataPath,
@@ -94,8 +97,10 @@ def describe(
 
 
 @app.command(
-    epilog="Example: crossmarket data simulate --out markets && "
-    "crossmarket data convert markets/interactions.parquet --out copy"
+    epilog=example(
+        "crossmarket data simulate --out markets && "
+        "crossmarket data convert markets/interactions.parquet --out copy"
+    )
 )
 def convert(
     path: DataPath,
@@ -113,7 +118,7 @@ def convert(
     typer.echo(_written(result.dataset.markets, result.dataset.num_interactions, out))
 
 
-@app.command(epilog="Example: crossmarket data simulate --out markets --seed 7")
+@app.command(epilog=example("crossmarket data simulate --out markets --seed 7"))
 def simulate(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the store to write.")],
     seed: Annotated[

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from crossmarket.cli.commands import Command, SeedOption, ThreadsOption
+from crossmarket.cli.commands import Command, SeedOption, ThreadsOption, example
 
 
 def demo(
@@ -49,4 +49,4 @@ def _comparison(table: dict[str, Any]) -> Table:
     return shown
 
 
-COMMANDS = (Command(demo, "Example: crossmarket demo --out runs/demo"),)
+COMMANDS = (Command(demo, example("crossmarket demo --out runs/demo")),)

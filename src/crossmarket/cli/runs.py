@@ -19,6 +19,7 @@ from crossmarket.cli.commands import (
     RunPath,
     SeedOption,
     ThreadsOption,
+    example,
     parse_settings,
     split_names,
 )
@@ -205,14 +206,17 @@ def check(
 COMMANDS = (
     Command(
         fit,
-        "Example: crossmarket data simulate --out markets && "
-        "crossmarket fit --data markets --targets mx --out run --set backbone.epochs=5",
+        example(
+            "crossmarket data simulate --out markets && "
+            "crossmarket fit --data markets --targets mx --out run --set backbone.epochs=5"
+        ),
     ),
-    Command(evaluate, "Example: crossmarket evaluate run --protocol ratio-full --json"),
+    Command(evaluate, example("crossmarket evaluate run --protocol ratio-full --json")),
     Command(
-        recommend, "Example: crossmarket recommend run --market mx --history item-012,item-018 -k 5"
+        recommend,
+        example("crossmarket recommend run --market mx --history item-012,item-018 -k 5"),
     ),
-    Command(check, "Example: crossmarket check run"),
+    Command(check, example("crossmarket check run")),
 )
 
 

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from crossmarket.cli.commands import ProtocolOption, SeedOption
+from crossmarket.cli.commands import ProtocolOption, SeedOption, example
 from crossmarket.data.readers import read_data
 from crossmarket.evaluation.leak import assert_no_leak
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.stored_split import write_split
 
-EXAMPLE = "Example: crossmarket data split markets --protocol time-full --out markets-split"
+EPILOG = example("crossmarket data split markets --protocol time-full --out markets-split")
 
 
 def split(
