@@ -136,7 +136,7 @@ class DCMPTConfig(ModelConfig):
 #: The paper's settings where it gives them.
 PAPER: dict[str, Any] = {}
 
-#: The best found on validation; see `experiments/tuning` for the search.
+#: The best found on validation; `experiments/tuning.yaml` is the search.
 DEFAULT: dict[str, Any] = {
     "backbone": {**SOFTMAX_TABLES, "embedding_size": 256},
     "teacher": {**SOFTMAX_TABLES},
