@@ -100,7 +100,7 @@ def test_what_the_system_refuses_names_the_file_that_was_meant(tmp_path, error):
     def write(temporary):
         raise error
 
-    with pytest.raises(OSError, match="c.txt") as caught:
+    with pytest.raises(OSError, match=r"c\.txt") as caught:
         write_atomically(tmp_path / "c.txt", write)
     assert caught.value.errno == 28
     assert caught.value.filename == str(tmp_path / "c.txt")

@@ -84,6 +84,13 @@ def test_a_ratio_split_is_a_partition_of_the_right_sizes(rows, seed, shares):
         assert counts == {"train": train, "valid": held_out, "test": total - train - held_out}
 
 
+def test_a_share_that_binary_numbers_miss_by_a_hair_loses_no_row():
+    data = dataset_of([("uk", "ann", f"i{n:02d}") for n in range(20)])
+    assert 1 - 0.05 - 0.05 < 0.9
+    split = ratio_split(data, valid=0.05, test=0.05)
+    assert split.counts() == {"uk": {"train": 18, "valid": 1, "test": 1}}
+
+
 def test_seeds_decide_the_ratio_split(data):
     first, again, other = (ratio_split(data, seed=seed) for seed in (1, 1, 2))
     assert first.train.fingerprint == again.train.fingerprint

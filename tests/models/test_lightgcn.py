@@ -68,6 +68,18 @@ def test_fine_tuning_moves_a_copy(split, options, graph):
         assert not torch.equal(tuned.layer0, before)
 
 
+def test_fine_tuning_learns_the_targets_positives_only(split, options):
+    """Without layers and penalty only rows that a loss reads can move."""
+    values = {**tiny_config(TableConfig), "num_layers": 0, "reg": 0.0}
+    settings = TableConfig(**values)
+    backbone = pretrain(DCMPTConfig(backbone=settings), split.train, None, TARGET, options)
+    tuned = fine_tune(split.train, None, TARGET, backbone, settings, options, combined=True)
+    moved = (tuned.layer0 != backbone.layer0).any(dim=1)
+    for market in split.train.markets:
+        users = tuned.nodes.user_nodes(market, np.arange(len(split.train.users(market))))
+        assert moved[users].any() == (market == TARGET)
+
+
 def test_settled_epochs_are_where_validation_was_best(split):
     options = RunOptions(seed=3, threads=1)
     model = build_tiny(FineTuned, options, values={"tuning": {"learning_rate": 1e-6}}, epochs=6)

@@ -106,13 +106,15 @@ def test_bridge_lists_are_topped_up_where_markets_share_too_little():
     bridge = DISTILLERS["bridge"](data, target, teacher, 4, {}, "dot", 1.0)
     user, item = target.users[:1], target.items[:1]  # u0 with i0
     shared = int(np.flatnonzero(data.items.take(target.nodes.items) == np.array("i1"))[0])
-    hits = 0
+    hits, others = 0, set()
     for seed in range(30):
         items = bridge.draw(user, item, np.random.default_rng(seed))["uk"].items[0]
         assert items[0] == item[0] - target.nodes.num_users
         assert len(set(items[1:].tolist()) - {shared}) <= 2  # K - 1 = 3 places, 1 shared item
         hits += shared in items[1:].tolist()
-    assert hits > 15  # the shared item is one of the three of which the places are drawn
+        others |= set(items[1:].tolist()) - {shared}
+    assert 12 < hits < 30  # three places, each drawn from the shared item and two others
+    assert len(others) > 2
 
 
 def test_literal_lists_are_those_of_source_users_over_their_own_market(split, make, positives):
@@ -202,16 +204,24 @@ def test_target_only_is_the_plain_divergence(make, sampler, teacher, positives, 
 
 
 def test_bridge_weighs_the_divergence_on_each_sources_lists(
-    make, sampler, teacher, positives, scores
+    split, make, sampler, teacher, positives, scores
 ):
+    """One source is made to look easier than the target's own lists and the other harder.
+
+    Were both on one side, moving the reference of (14) would not move the weights.
+    """
     distiller = make("bridge")
     lists = lists_again(distiller, positives)
-    teachers, students = teacher_logits(teacher, sampler, positives[0]), scores.double().numpy()
+    easy, hard = (np.isin(sampler.nodes.items, split.train.catalogue(s)) for s in SOURCES)
+    lift = 3 * (torch.from_numpy(hard).float() - torch.from_numpy(easy).float())
+    leaf = scores + lift
+    teachers, students = teacher_logits(teacher, sampler, positives[0]), leaf.double().numpy()
     reference = softmax(pick(teachers, lists[TARGET]))[:, 0].mean()
     terms = [plain_kl(pick(teachers, lists[s]), pick(students, lists[s])).mean() for s in SOURCES]
     seen = [softmax(pick(students, lists[s]))[:, 0].mean() for s in SOURCES]
+    assert seen[1] < reference < seen[0]
     expected = weights_14(seen, reference) @ terms
-    assert distiller.loss(lists, scores, None).item() == pytest.approx(expected, rel=1e-5)
+    assert distiller.loss(lists, leaf, None).item() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
