@@ -4,6 +4,7 @@ import pytest
 from hypothesis import settings
 from tests.toys import toy_split
 
+from crossmarket.models.tables import Validation
 from crossmarket.training.options import RunOptions
 
 # A shared machine may be slow at any moment; slowness is measured by the benchmarks.
@@ -21,3 +22,14 @@ def split():
 def options():
     """One thread, nothing on disk, nothing remembered from other tests."""
     return RunOptions(seed=3, threads=1)
+
+
+@pytest.fixture
+def best_at_two(monkeypatch):
+    """Makes every validated training best after its second epoch."""
+
+    def evaluate(validation, vectors):
+        validation.calls = getattr(validation, "calls", 0) + 1
+        return {"ndcg@10": 0.9 if validation.calls == 3 else 0.1}
+
+    monkeypatch.setattr(Validation, "evaluate", evaluate)

@@ -85,10 +85,10 @@ def test_a_ratio_split_is_a_partition_of_the_right_sizes(rows, seed, shares):
 
 
 def test_a_share_that_binary_numbers_miss_by_a_hair_loses_no_row():
-    data = dataset_of([("uk", "ann", f"i{n:02d}") for n in range(20)])
-    assert 1 - 0.05 - 0.05 < 0.9
-    split = ratio_split(data, valid=0.05, test=0.05)
-    assert split.counts() == {"uk": {"train": 18, "valid": 1, "test": 1}}
+    data = dataset_of([("uk", "ann", f"i{n}") for n in range(5)])
+    assert int((1 - 0.3 - 0.3) * 5) == 1
+    split = ratio_split(data, valid=0.3, test=0.3)
+    assert split.counts() == {"uk": {"train": 2, "valid": 1, "test": 2}}
 
 
 def test_seeds_decide_the_ratio_split(data):

@@ -11,7 +11,6 @@ from crossmarket.models.dcmpt.config import DCMPTConfig
 from crossmarket.models.fine_tuned import FineTuned
 from crossmarket.models.lightgcn import LightGCN
 from crossmarket.models.tables import TableConfig
-from crossmarket.training.options import RunOptions
 
 
 def everyone(split):
@@ -80,15 +79,23 @@ def test_fine_tuning_learns_the_targets_positives_only(split, options):
         assert moved[users].any() == (market == TARGET)
 
 
-def test_settled_epochs_are_where_validation_was_best(split):
-    options = RunOptions(seed=3, threads=1)
-    model = build_tiny(FineTuned, options, values={"tuning": {"learning_rate": 1e-6}}, epochs=6)
+@pytest.mark.usefixtures("best_at_two")
+@pytest.mark.parametrize(
+    ("model_class", "parts"), [(LightGCN, None), (FineTuned, ["backbone", "tuning"])]
+)
+def test_settled_epochs_are_those_of_the_best_states(split, options, model_class, parts):
+    model = build_tiny(model_class, options, epochs=7)
     model.fit(split.train, target=TARGET, valid=split.valid)
-    settled = model.settled().get_config()
-    for part in ("backbone", "tuning"):
-        assert 0 <= settled[part]["epochs"] <= 6
-        rest = {**settled[part], "epochs": 6}
-        assert rest == model.get_config()[part]
+    settled, before = model.settled().get_config(), model.get_config()
+    for values in [settled[part] for part in parts] if parts else [settled]:
+        assert values["epochs"] == 2
+        values["epochs"] = 7
+    assert settled == before
+
+
+def test_settled_epochs_are_trained_without_a_look_at_validation(split, options):
+    model = build_tiny(FineTuned, options, epochs=4)
+    model.fit(split.train, target=TARGET, valid=split.valid)
     first, second = [
         model.settled().fit(split.refit().train, target=TARGET).score(everyone(split))
         for _ in range(2)

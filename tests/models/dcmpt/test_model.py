@@ -21,6 +21,9 @@ from crossmarket.training.options import RunOptions
 QUICK = {"learning_rate": 0.05, "prompt_init": "glorot"}
 
 
+STAGES = ("backbone", "teacher")
+
+
 @pytest.fixture(scope="module")
 def users(split):
     return np.arange(len(split.train.users(TARGET)))
@@ -283,14 +286,15 @@ def test_without_validation_the_first_popularity_weight_counts(split, users, fit
 # -- settled ----------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("best_at_two")
 def test_settled_epochs_are_those_of_the_best_states(split, fit):
-    model = fit(valid=split.valid, epochs=5)
+    model = fit(valid=split.valid, epochs=7)
     settled = model.settled().config
-    for before, after in (
-        (model.config, settled),
-        (model.config.backbone, settled.backbone),
-        (model.config.teacher, settled.teacher),
-    ):
-        assert 0 <= after.epochs <= before.epochs == 5
+    assert [settled.backbone.epochs, settled.teacher.epochs, settled.epochs] == [2, 2, 2]
+    back = {part: getattr(settled, part).model_copy(update={"epochs": 7}) for part in STAGES}
+    assert settled.model_copy(update={**back, "epochs": 7}) == model.config
+
+
+def test_without_prompts_their_epochs_stay(split, fit):
     unprompted = fit({"prompt": "none"}, valid=split.valid, epochs=5)
     assert unprompted.settled().config.epochs == 5
