@@ -143,6 +143,7 @@ DEFAULT: dict[str, Any] = {
     "prompt_init": "zeros",
     "graph": "combined",
     "split_banks": True,
+    "num_prompts": 40,
     "batch_pairs": 1024,
     "distillation_users": 64,
     "learning_rate": 1e-2,
