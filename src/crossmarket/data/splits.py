@@ -193,6 +193,8 @@ def time_split(
     _require_times(dataset, "a time split")
     if cuts is not None:
         valid_from, test_from = (_seconds(cut) for cut in cuts)
+        if valid_from > test_from:
+            raise UsageError(f"validation starts at {cuts[0]}, after test at {cuts[1]}; swap them")
     else:
         if not 0 < quantiles[0] <= quantiles[1] < 1:
             raise UsageError(f"quantiles {quantiles} must rise and lie between 0 and 1")
