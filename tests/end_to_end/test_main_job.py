@@ -6,7 +6,9 @@ import sys
 
 import polars as pl
 from tests.commands import start
-from tests.small import SIMULATION, TINY, settings, write_yaml
+from tests.small import SIMULATION, TINY, settings, store, write_yaml
+
+from crossmarket.experiments.locking import locked
 
 
 def run(*command, folder):
@@ -90,6 +92,17 @@ def test_a_failed_check_is_exit_code_1(tmp_path):
     code, text = run(*fit, *options, folder=tmp_path)
     assert code == 1
     assert text.splitlines()[-1].startswith("error: the trained stage in ")
+
+
+def test_a_second_process_is_kept_out(tmp_path):
+    data = store(tmp_path / "markets")
+    fit = ("fit", "--data", data, "--model", "popularity", "--out", tmp_path / "run")
+    with locked(tmp_path / "run"):
+        code, text = run(*fit, folder=tmp_path)
+    assert code == 2
+    expected = f"error: another process is at work in {tmp_path / 'run'}; wait for it to end"
+    assert text.splitlines()[-1] == expected
+    ok(*fit, folder=tmp_path)
 
 
 def real(*arguments):

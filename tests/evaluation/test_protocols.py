@@ -122,6 +122,15 @@ def test_cuts_belong_to_time_full(data):
         Protocol(cuts=("2023-03-01", "2023-08-01")).split(data, 0)
 
 
+def test_cuts_must_be_dates_that_rise(data):
+    with pytest.raises(UsageError, match="after test at 2023-03-01; swap them"):
+        Protocol(name="time-full", cuts=("2023-08-01", "2023-03-01")).split(data, 0)
+    with pytest.raises(UsageError, match="'soon' is not an ISO date"):
+        Protocol(name="time-full", cuts=("2023-08-01", "soon")).split(data, 0)
+    with pytest.raises(DataError, match="without training interactions"):
+        Protocol(name="time-full", cuts=("2001-01-01", "2002-01-01")).split(data, 0)
+
+
 @pytest.mark.parametrize(("name", "count"), [("loo-99", 99), ("loo-999", 999)])
 def test_leave_one_out_ranks_unseen_items_of_the_market(name, count):
     sizes = [{"name": "aa", "users": 6, "interactions_per_user": 8}]

@@ -13,6 +13,7 @@ _MOST_STARTS = 60
 
 def finish(*command, log, **environment):
     """Run a command to its end in a process of its own; returns its wall time in seconds."""
+    start("--help", log=log).join()  # the first process waits for the server's imports
     started = time.monotonic()
     process = start(*command, log=log, **environment)
     process.join()
@@ -23,7 +24,8 @@ def finish(*command, log, **environment):
 def kill_often(*command, log, kills, longest, seed, look=lambda: None, **environment):
     """Start a command until SIGKILL has hit it `kills` times; `look` is called after each hit.
 
-    The moments are drawn evenly from 0 to `longest` seconds after the start.
+    The moments are drawn evenly from 0 to `longest` seconds after the start, and sooner once the
+    command has come to its end unhit.
     """
     moments = random.Random(seed)
     hits = 0
@@ -38,6 +40,7 @@ def kill_often(*command, log, kills, longest, seed, look=lambda: None, **environ
             look()
         else:
             assert process.exitcode == 0, log.read_text()
+            longest *= 0.7
         if hits == kills:
             return
     raise AssertionError(f"only {hits} of {kills} kills hit; let the command last longer")
