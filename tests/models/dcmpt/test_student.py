@@ -57,10 +57,10 @@ def student_by_definition(split, backbone, config, bank, market):
     if config.inject == "input":
         prompted[places] += prompts
     vectors = dense_mean(adjacency, prompted, layers)[places]
-    if config.inject == "output":
-        vectors = vectors + prompts
     if config.isolated == "scale":
         vectors[adjacency[places].sum(dim=1) == 0] *= layers + 1
+    if config.inject == "output":
+        vectors = vectors + prompts
     return vectors
 
 

@@ -173,7 +173,7 @@ class DCMPT(EmbeddingRecommender):
             view.graph,
             view.num_layers,
             self.config.task_objective().similarity,
-            lambda vectors: (vectors + added) * scale,
+            lambda vectors: vectors * scale + added,
         )
 
     def _choose_popularity(self, valid: MarketDataset | None) -> float:
@@ -181,7 +181,8 @@ class DCMPT(EmbeddingRecommender):
         choices = self.config.popularity
         if len(choices) == 1 or valid is None:
             return choices[0]
-        held_out = HeldOut(valid.matrix(self.target), self.history, self.catalogue)
+        known = np.diff(self.history.indptr) > 0
+        held_out = HeldOut(valid.matrix(self.target), self.history, self.catalogue, among=known)
         values = []
         for weight in choices:
             self._popularity_weight = weight

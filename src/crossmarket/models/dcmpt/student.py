@@ -61,9 +61,9 @@ class View:
         """Student vectors of the market's nodes by the fast form, float32 [n, d]."""
         if bank is None:
             return self.base * self.scale
-        mixture = bank.mixture(self.features, self.nodes.num_users)
-        if self.inject == "input":
-            mixture = self._propagate(mixture)
+        if self.inject == "output":
+            return self.base * self.scale + self.prompts(bank)
+        mixture = self._propagate(bank.mixture(self.features, self.nodes.num_users))
         return (self.base + mixture @ bank.basis) * self.scale
 
     def prompts(self, bank: PromptBank) -> Tensor:
