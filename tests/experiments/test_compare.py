@@ -249,11 +249,13 @@ def test_the_table_says_what_it_is_of(compared):
     assert table["protocol"] == "ratio-full"
     assert table["seeds"] == [0, 1]
     assert table["metrics"] == ["ndcg@10", "recall@5"]
+    counts = []
     for seed in (0, 1):
         split = Protocol().split(result_of(markets()), seed)
         assert table["candidates"][str(seed)] == Protocol().candidates_hash(split)
-        if seed == 0:
-            assert table["users"] == {m: len(Protocol().held_out(split, m)) for m in ("mx", "uk")}
+        counts.append({m: len(Protocol().held_out(split, m)) for m in ("mx", "uk")})
+    first, second = counts
+    assert table["users"] == {m: round((first[m] + second[m]) / 2) for m in first}
     assert table["systems"][0]["trainable"] == {"mx": 0, "uk": 0}
     assert table["systems"][3]["trainable"] == {"mx": 32, "uk": 32}
 

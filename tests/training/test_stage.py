@@ -31,8 +31,9 @@ def test_a_finished_stage_has_its_files_and_no_others(folder):
     assert record["key"]["kind"] == "toy"
     assert record["key"]["seed"] == 0
     assert record["key"]["torch"] == torch.__version__
-    assert record["sha256"] == file_hash(folder / "model.safetensors")
-    assert record["epochs"] == 7
+    for name in ("model.safetensors", "history.jsonl"):
+        assert record["sha256"][name] == file_hash(folder / name)
+    assert record["epochs"] == 6
     lines = (folder / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == list(range(7))
     assert len(json.loads((folder / "timing.json").read_text())["seconds_per_epoch"]) == 6
@@ -59,6 +60,23 @@ def test_a_changed_record_is_refused(folder):
     (folder / "stage.json").write_text(json.dumps(record))
     with pytest.raises(DataError, match="does not match its record"):
         run(Quadratic(), folder.parent)
+
+
+@pytest.mark.parametrize("name", ["stage.json", "history.jsonl"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff"])
+def test_a_broken_record_or_history_is_refused(folder, name, content):
+    (folder / name).write_bytes(content)
+    with pytest.raises(DataError, match="remove that folder to train it again"):
+        run(Quadratic(), folder.parent)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x00" * 40])
+def test_a_broken_checkpoint_is_refused(tmp_path, content):
+    stage = Stage(tmp_path, "toy", {})
+    stage.save_checkpoint({"x": torch.zeros(1)}, {"epoch": 1})
+    (stage.folder / "checkpoint.safetensors").write_bytes(content)
+    with pytest.raises(DataError, match="remove that folder to train it again"):
+        stage.load_checkpoint()
 
 
 def test_every_part_of_the_key_leads_to_another_folder(tmp_path):

@@ -14,7 +14,7 @@ from crossmarket.errors import CrossmarketError, UsageError
 from crossmarket.evaluation.leak import find_leaks
 from crossmarket.experiments.run import RUN_FILE, Run
 from crossmarket.experiments.stored_split import is_split, read_split
-from crossmarket.files import file_hash, read_json
+from crossmarket.training.stage import verified_record
 
 _SHOWN = 10
 
@@ -110,18 +110,12 @@ def _check_run(path: Path) -> CheckReport:
     for record_file in sorted(path.glob("*/stages/*/stage.json")):
         stage = record_file.parent
         checked.append(f"stage {stage.name}")
-        model = stage / "model.safetensors"
-        if not model.is_file() or file_hash(model) != _recorded_hash(record_file):
-            damage.append(f"{model} is not what was trained; remove {stage} and fit again")
+        try:
+            verified_record(stage)
+        except CrossmarketError as error:
+            damage.append(str(error))
     leaks = pl.concat(tables) if tables else _leaks("", None)
     return CheckReport(leaks, damage, checked)
-
-
-def _recorded_hash(record_file: Path) -> str | None:
-    try:
-        return str(read_json(record_file)["sha256"])
-    except (ValueError, TypeError, KeyError):
-        return None
 
 
 def _leaks(name: str, split: Split | None) -> pl.DataFrame:

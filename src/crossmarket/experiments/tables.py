@@ -52,13 +52,21 @@ def build_table(
         "seeds": list(experiment.seeds),
         "metrics": list(experiment.metrics),
         "reference": experiment.reference,
-        "users": {name: row["users"] for name, row in records[0]["markets"].items()},
+        "users": _mean_users(records),
         "candidates": {str(record["seed"]): record["candidates"] for record in records},
         "data": records[0]["key"]["data"],
         "systems": rows,
         "tests": _tests(experiment, per_user),
         "versions": versions(),
         "commit": commit(),
+    }
+
+
+def _mean_users(records: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Users counted in each market; a random split counts others for every seed, so their mean."""
+    return {
+        market: round(np.mean([record["markets"][market]["users"] for record in records]))
+        for market in records[0]["markets"]
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -24,6 +24,7 @@ from crossmarket.files import (
 )
 
 _FORMAT = 1
+_RECORD, _MODEL, _HISTORY = "stage.json", "model.safetensors", "history.jsonl"
 
 
 @dataclass
@@ -70,37 +71,31 @@ class Stage:
         self.folder = workspace / f"{kind}-{self.hash[:12]}" if workspace else None
 
     def finished(self) -> TrainedState | None:
-        """The result of an earlier run, verified against its hash; None where there is none."""
-        if self.folder is None or not (self.folder / "stage.json").is_file():
+        """The result of an earlier run, verified against its hashes; None where there is none."""
+        if self.folder is None or not (self.folder / _RECORD).is_file():
             return None
-        record = read_json(self.folder / "stage.json")
-        model = self.folder / "model.safetensors"
-        if record["key"] != self.key or not model.is_file() or file_hash(model) != record["sha256"]:
-            raise DataError(
-                f"the trained stage in {self.folder} does not match its record; "
-                "remove that folder to train it again"
-            )
-        lines = (self.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-        return TrainedState(
-            load_file(model), [json.loads(line) for line in lines], record["best_epoch"]
-        )
+        record = verified_record(self.folder)
+        if record["key"] != self.key:
+            raise _damaged(self.folder)
+        lines = (self.folder / _HISTORY).read_text(encoding="utf-8").splitlines()
+        history = [json.loads(line) for line in lines]
+        return TrainedState(load_file(self.folder / _MODEL), history, record["best_epoch"])
 
     def finish(self, state: TrainedState) -> None:
         """Write the result; `stage.json` comes last and makes it count."""
         if self.folder is None:
             return
-        model = self.folder / "model.safetensors"
-        save_tensors(model, state.tensors)
+        save_tensors(self.folder / _MODEL, state.tensors)
         lines = "".join(json.dumps(record) + "\n" for record in state.history)
-        write_text(self.folder / "history.jsonl", lines)
+        write_text(self.folder / _HISTORY, lines)
         write_json(self.folder / "timing.json", {"seconds_per_epoch": state.seconds})
         record = {
             "key": self.key,
-            "sha256": file_hash(model),
+            "sha256": {name: file_hash(self.folder / name) for name in (_MODEL, _HISTORY)},
             "best_epoch": state.best_epoch,
-            "epochs": len(state.history),
+            "epochs": len(state.history) - 1,
         }
-        write_json(self.folder / "stage.json", record)
+        write_json(self.folder / _RECORD, record)
         self._checkpoint.unlink(missing_ok=True)
 
     @property
@@ -117,9 +112,37 @@ class Stage:
         """The newest checkpoint of this very stage, or None."""
         if self.folder is None or not self._checkpoint.is_file():
             return None
-        with safe_open(self._checkpoint, framework="pt") as handle:
-            facts = json.loads(handle.metadata()["facts"])
-            return {name: handle.get_tensor(name) for name in handle.keys()}, facts  # noqa: SIM118
+        try:
+            with safe_open(self._checkpoint, framework="pt") as handle:
+                facts = json.loads(handle.metadata()["facts"])
+                return {name: handle.get_tensor(name) for name in handle.keys()}, facts  # noqa: SIM118
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise _damaged(self.folder) from error
+
+
+def verified_record(folder: Path) -> dict[str, Any]:
+    """Read the record of a finished stage and check the files it names.
+
+    Raises
+    ------
+    DataError
+        If the record is unreadable, or a file is missing or not what was written.
+    """
+    try:
+        record: dict[str, Any] = read_json(folder / _RECORD)
+        same = all(file_hash(folder / name) == value for name, value in record["sha256"].items())
+        if same and {"key", "best_epoch"} <= record.keys():
+            return record
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(folder) from error
+    raise _damaged(folder)
+
+
+def _damaged(folder: Path) -> DataError:
+    return DataError(
+        f"the trained stage in {folder} does not match its record; "
+        "remove that folder to train it again"
+    )
 
 
 def save_tensors(
