@@ -65,7 +65,7 @@ def _setting(found: Table, folder: Path) -> str:
     plural = "seeds" if len(found["seeds"]) > 1 else "seed"
     return (
         f"`{found['protocol']}`: {found['name']}, {len(found['users'])} markets, {plural} {seeds}, "
-        f"{users:,} test users (seed {found['seeds'][0]}); all of it in "
+        f"{users:,} test users a seed; all of it in "
         f"[`{folder}`]({folder}/table.md)."
     )
 

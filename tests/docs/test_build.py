@@ -86,7 +86,7 @@ def test_results_stand_side_by_side(tables, tmp_path):
     assert cells["kNN"].split(" | ")[3] == "*-0.0100*"
     assert cells["Decayed"].split(" | ")[2:] == ["–", "–", "**0.0700**", "+0.0200 |"]
     assert "[`experiments/ratio-full`](experiments/ratio-full/table.md)" in text
-    assert "2 markets, seeds 0, 1, 2,000 test users (seed 0)" in text
+    assert "2 markets, seeds 0, 1, 2,000 test users a seed" in text
 
 
 def test_results_are_read_aloud(tables, tmp_path):
