@@ -1,6 +1,6 @@
 """The main job on XMarket: `fit --targets all`, `evaluate`, `recommend` as a user runs them.
 
-    python benchmarks/main_job.py [--threads 2]
+    python benchmarks/main_job.py [--threads 2] [--seed 0] [--out FOLDER]
 
 Each command is a process of its own, timed from start to exit with its peak memory.
 """
@@ -49,11 +49,15 @@ def evaluation_seconds(run: Path) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", default="2")
+    parser.add_argument("--seed", default="0")
+    parser.add_argument("--out", help="keep the run in this folder, which must not exist yet")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        fit = ["fit", "--data", str(XMARKET), "--targets", "all", "--out", str(run)]
-        values = {"threads": int(arguments.threads), "data": read_data(XMARKET).dataset.fingerprint}
+        run = Path(arguments.out or f"{folder}/run")
+        fit = ["fit", "--data", str(XMARKET), "--targets", "all", "--seed", arguments.seed]
+        fit += ["--out", str(run)]
+        values = {"threads": int(arguments.threads), "seed": int(arguments.seed)}
+        values |= {"data": read_data(XMARKET).dataset.fingerprint}
         values["fit --targets all"], _ = timed([*fit, "--threads", arguments.threads])
         values["evaluate, process"], output = timed(["evaluate", str(run), "--json"])
         values["macro"] = json.loads(output)["macro"]

@@ -49,7 +49,7 @@ def test_fit_writes_every_setting(place):
     assert run.settings.seed == 3
     assert run.settings.targets == ("mx", "uk")
     assert run.settings.config["backbone"]["embedding_size"] == 8
-    assert run.settings.config["alpha"] == 0.5
+    assert run.settings.config["wrd"]["top"] == 50
 
 
 def test_evaluate_prints_json(place):

@@ -87,7 +87,7 @@ def test_a_failed_check_is_exit_code_1(tmp_path):
     model.write_bytes(model.read_bytes()[:-1] + b"?")
     code, text = run("check", tmp_path / "run", folder=tmp_path)
     assert code == 1
-    assert f"damaged: {model} is not what was trained" in text
+    assert f"damaged: the trained stage in {model.parent} does not match" in text
     # Nor is the spoilt model used.
     code, text = run(*fit, *options, folder=tmp_path)
     assert code == 1
