@@ -16,7 +16,10 @@ from docs.generators.markdown import replace_section
 ROOT = Path(__file__).resolve().parents[1]
 
 #: Tables of the README's results, in the order of their columns; `crossmarket compare` wrote them.
-TABLES: tuple[str, ...] = ()
+TABLES: tuple[str, ...] = (
+    "experiments/results/ratio-full/table.json",
+    "experiments/results/time-full/table.json",
+)
 
 
 def render() -> dict[Path, str]:
