@@ -147,7 +147,11 @@ class MarketDataset:
     @property
     def has_timestamps(self) -> bool:
         """Whether every interaction carries its time."""
-        return all(bool(np.all(part.timestamps != NO_TIME)) for part in self._edges.values())
+        return all(self.is_timed(market) for market in self.markets)
+
+    def is_timed(self, market: str) -> bool:
+        """Whether every interaction of a market carries its time."""
+        return bool(np.all(self.edges(market).timestamps != NO_TIME))
 
     def require_market(self, market: str) -> str:
         """Return `market` if it exists here.

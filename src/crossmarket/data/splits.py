@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmarket.data.dataset import NO_TIME, Edges, MarketDataset
+from crossmarket.data.dataset import Edges, MarketDataset
 from crossmarket.errors import DataError, UsageError
 
 
@@ -268,7 +268,7 @@ def given_split(parts: Mapping[str, MarketDataset], *, seed: int = 0) -> Split:
 
 def _require_times(dataset: MarketDataset, what: str) -> None:
     for market in dataset.markets:
-        if np.any(dataset.edges(market).timestamps == NO_TIME):
+        if not dataset.is_timed(market):
             raise DataError(
                 f"{what} needs the time of every interaction and market {market!r} lacks some; "
                 "map a timestamp column or choose a protocol without time"

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from crossmarket.data.dataset import NO_TIME, MarketDataset
+from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import DataError, LeakError, UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def find_time_leaks(split: Split, valid_from: int | None, test_from: int) -> pl.
         earliest, end = windows[name]
         for market in part.markets:
             times = part.edges(market).timestamps
-            if np.any(times == NO_TIME):
+            if not part.is_timed(market):
                 raise DataError(
                     f"the {name} part of market {market!r} has interactions without a time, so "
                     "its dates cannot be checked; map a timestamp column or split without time"

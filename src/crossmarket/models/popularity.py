@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.sparse import csr_array
 
-from crossmarket.data.dataset import NO_TIME, MarketDataset
+from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import DataError
 from crossmarket.models.base import FloatMatrix, ModelConfig, Recommender, Rows
 
@@ -71,7 +71,7 @@ class DecayedPopularity(Popularity):
 
     def _weights(self, train: MarketDataset, market: str) -> NDArray[np.float64]:
         times = train.edges(market).timestamps
-        if np.any(times == NO_TIME):
+        if not train.is_timed(market):
             raise DataError(
                 f"{self.name} needs the time of every interaction and market {market!r} lacks "
                 "some; map a timestamp column or leave this system out"
