@@ -4,7 +4,7 @@ import pytest
 from hypothesis import settings
 from tests.toys import toy_split
 
-from crossmarket.models.tables import Validation
+from crossmarket.models.validation import Validation
 from crossmarket.training.options import RunOptions
 
 # A shared machine may be slow at any moment; slowness is measured by the benchmarks.
@@ -28,7 +28,7 @@ def options():
 def best_at_two(monkeypatch):
     """Makes every validated training best after its second epoch."""
 
-    def evaluate(validation, vectors):
+    def evaluate(validation, score):
         validation.calls = getattr(validation, "calls", 0) + 1
         return {"ndcg@10": 0.9 if validation.calls == 3 else 0.1}
 

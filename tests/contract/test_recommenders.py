@@ -11,7 +11,7 @@ from tests.toys import TARGET, build_tiny
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import UsageError
 from crossmarket.models.registry import MODELS, build_model, find_model
-from crossmarket.models.tables import Validation
+from crossmarket.models.validation import Validation
 from crossmarket.training import stage
 from crossmarket.training.options import RunOptions
 
@@ -316,7 +316,7 @@ def test_sources_change_the_scores_exactly_where_the_system_says_so(system, spli
 
 def test_held_out_interactions_never_enter_the_fit(system, split, users, monkeypatch):
     """With early stopping out of the way, other held-out interactions change nothing at all."""
-    monkeypatch.setattr(Validation, "evaluate", lambda self, vectors: {})
+    monkeypatch.setattr(Validation, "evaluate", lambda self, score: {})
     monkeypatch.setattr(stage, "content_hash", lambda key: "0123456789abcdef" * 4)
     # A weight that is chosen on validation would be such a choice, too.
     values = {"popularity": (0.3,)} if "popularity" in fields_of(system) else {}

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from tests.learning import TARGET, fit_blocks, hits_at_one, ranked_on_top
 from tests.toys import block_markets, build_tiny
 
 from crossmarket.models.dcmpt.model import DCMPT
@@ -13,7 +14,6 @@ from crossmarket.models.item_knn import ItemKNN
 from crossmarket.models.lightgcn import LightGCN
 from crossmarket.training.options import RunOptions
 
-TARGET = "bb"
 EPOCHS = 80
 TABLES = {
     "embedding_size": 16,
@@ -55,23 +55,12 @@ def blocks():
     return block_markets()
 
 
-def ranked_on_top(model, data):
-    """Of each user, whether all its training items come before all others."""
-    scores = model.score(np.arange(len(data.users(TARGET))))
-    own = data.matrix(TARGET)[:, data.catalogue(TARGET)].toarray() > 0
-    return np.where(own, scores, np.inf).min(axis=1) > np.where(own, -np.inf, scores).max(axis=1)
-
-
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_learning_system_over_fits_and_its_loss_falls(blocks, tmp_path, name):
     model_class, values = SYSTEMS[name]
-    options = RunOptions(seed=1, threads=1, workspace=tmp_path)
-    model = build_tiny(model_class, options, values=values, epochs=EPOCHS)
-    model.fit(blocks, target=TARGET)
+    model, _ = fit_blocks(model_class, values, epochs=EPOCHS, workspace=tmp_path, data=blocks)
     assert ranked_on_top(model, blocks).all()
-    table = model.recommend(list(blocks.users(TARGET).ids), k=1, exclude_seen=False)
-    hits = table.join(blocks.to_frame(), on=["market", "user_id", "item_id"])
-    assert len(hits) == len(table) == len(blocks.users(TARGET))
+    assert hits_at_one(model, blocks) == 1
 
     histories = list(tmp_path.glob("*/history.jsonl"))
     assert histories

@@ -7,14 +7,12 @@ from tests.toys import tiny_config
 
 from crossmarket.graph.bipartite import map_nodes
 from crossmarket.graph.propagation import propagate
-from crossmarket.metrics.ranking import ranking_metrics
 from crossmarket.models.objectives import as_similarity
 from crossmarket.models.tables import (
     ObjectiveConfig,
     PairObjective,
     TableConfig,
     TableTask,
-    Validation,
     fit_tables,
     initial_table,
     tensor_hash,
@@ -99,31 +97,6 @@ def test_the_penalty_counts_every_read_row_over_the_batch(train, nodes, sampler,
     expected = torch.nn.functional.softplus(margins).mean() + reg * read.square().sum() / 10
     torch.testing.assert_close(actual, expected)
     assert task.validate() == {}
-
-
-@pytest.mark.parametrize("markets", [("bb",), MERGED])
-def test_validation_is_the_mean_over_markets_of_the_mean_over_users(split, nodes, markets):
-    vectors = initial_table(nodes, small(), 5)
-    means = []
-    for market in markets:
-        train, valid = split.train.matrix(market).toarray(), split.valid.matrix(market).toarray()
-        users = np.flatnonzero((valid.sum(axis=1) > 0) & (train.sum(axis=1) > 0))
-        catalogue = split.train.catalogue(market)
-        own = vectors[nodes.user_nodes(market, users)].numpy()
-        scores = own @ vectors[nodes.item_nodes(catalogue)].numpy().T
-        scores[train[users][:, catalogue] > 0] = -np.inf
-        rows, columns = np.nonzero(valid[users][:, catalogue])
-        means.append(ranking_metrics(scores, rows, columns, ["ndcg@10"])["ndcg@10"].mean())
-    measured = Validation(nodes, split.train, split.valid, markets).evaluate(vectors)
-    assert measured == {"ndcg@10": pytest.approx(np.mean(means), rel=1e-6)}
-    newcomer = split.train.users("bb").rows(["newcomer"])[0]
-    assert split.valid.matrix("bb").toarray()[newcomer].any()  # and yet it did not count
-
-
-def test_nothing_held_out_validates_nothing(split, nodes):
-    empty = split.refit().valid
-    vectors = initial_table(nodes, small(), 0)
-    assert Validation(nodes, split.train, empty, MERGED).evaluate(vectors) == {}
 
 
 def test_the_initial_table_is_normal_and_seeded(nodes):

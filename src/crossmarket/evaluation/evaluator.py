@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from crossmarket.data.splits import Split
 from crossmarket.errors import DataError
@@ -59,17 +60,23 @@ def evaluate_market(
             f"{protocol.label} leaves no test user in market {market!r}; "
             "give it more data or leave the market out of the targets"
         )
-    values = held_out.evaluate(model.score, list(metrics))
+    candidates = held_out.candidates
+    ranked = held_out.rank(
+        lambda users: model.score(users, candidates),
+        list(metrics),
+        _LIST_LENGTH,
+        model.score_lists,
+    )
     names = split.train.users(market).take(held_out.users)
-    frame = pl.DataFrame({"user_id": names, **values}, schema_overrides={"user_id": pl.String})
+    columns = {"user_id": names, **ranked.values}
+    frame = pl.DataFrame(columns, schema_overrides={"user_id": pl.String})
     per_user = frame.select(pl.lit(market).alias("market"), pl.all())
-    return MarketEvaluation(per_user, _list_metrics(model, held_out, split, market))
+    return MarketEvaluation(per_user, _list_metrics(ranked.lists, held_out, split, market))
 
 
 def _list_metrics(
-    model: Recommender, held_out: HeldOut, split: Split, market: str
+    lists: NDArray[np.int64], held_out: HeldOut, split: Split, market: str
 ) -> dict[str, float]:
-    lists = held_out.top_lists(model.score, _LIST_LENGTH)
     columns = np.searchsorted(held_out.candidates, np.maximum(lists, 0))
     counts = np.bincount(split.train.edges(market).items, minlength=len(split.train.items))
     positions = np.where(lists >= 0, columns, -1)

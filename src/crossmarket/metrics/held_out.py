@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,28 @@ from scipy.sparse import csr_array
 
 from crossmarket.metrics.ranking import ranking_metrics, top_k
 
+Score = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+ScoreLists = Callable[[NDArray[np.int64], NDArray[np.integer]], NDArray[np.float32]]
+Places = NDArray[np.integer]
+
 #: Bytes of scores held at once; small enough to stay near the processor's caches.
 _BLOCK_BYTES = 16_000_000
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What ranking the candidates gave.
+
+    Attributes
+    ----------
+    values : dict of metric name to float64 [users]
+        In the order of `HeldOut.users`.
+    lists : int64 [users, length]
+        Item rows, best first; -1 where a user has fewer candidates.
+    """
+
+    values: dict[str, NDArray[np.float64]]
+    lists: NDArray[np.int64]
 
 
 class HeldOut:
@@ -26,8 +47,8 @@ class HeldOut:
     candidates : int [c]
         Sorted item rows that are ranked.
     included : sparse [users, items], optional
-        Rank each user's held-out items only among these (a sampled protocol); all `candidates`
-        otherwise.
+        Rank each user's held-out items only among these, themselves included (a sampled
+        protocol); all `candidates` otherwise.
     among : bool [users], optional
         Count only these users.
     """
@@ -46,17 +67,21 @@ class HeldOut:
         self.candidates = candidates
         self._relevant = relevant[self.users][:, candidates]
         self._excluded = excluded[self.users][:, candidates]
-        self._included = None if included is None else included[self.users][:, candidates]
+        self._included = None
+        if included is not None:
+            self._included = (included + relevant).tocsr()[self.users][:, candidates]
 
     def __len__(self) -> int:
         return len(self.users)
 
-    def evaluate(
+    def rank(
         self,
-        score: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+        score: Score,
         metrics: Sequence[str],
-    ) -> dict[str, NDArray[np.float64]]:
-        """Compute each metric for each user.
+        length: int = 0,
+        score_lists: ScoreLists | None = None,
+    ) -> Ranked:
+        """Compute each metric and the best candidates of each user in one pass over the scores.
 
         Parameters
         ----------
@@ -64,21 +89,56 @@ class HeldOut:
             Takes user rows [b], returns float32 [b, number of candidates]; may be overwritten.
         metrics : sequence of str
             Names such as `ndcg@10`.
-
-        Returns
-        -------
-        dict of metric name to float64 [users], in the order of `users`.
+        length : int
+            Length of the lists; 0 for none.
+        score_lists : callable, optional
+            Takes user rows [b] and item rows [b, k], returns float32 [b, k]; used where only
+            `included` items are ranked, so that nothing else needs to be scored.
         """
-        parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
+        values: dict[str, list[NDArray[np.float64]]] = {name: [] for name in metrics}
+        lists = [np.zeros((0, length), dtype=np.int64)]
         for start in range(0, len(self.users), self._block_size):
             block = slice(start, start + self._block_size)
-            scores = self.mask(score(self.users[block]), block)
-            hits = self._relevant[block].tocoo()
-            values = ranking_metrics(scores, hits.row, hits.col, list(metrics))
-            for name in metrics:
-                parts[name].append(values[name])
+            if self._included is not None and score_lists is not None:
+                scores, rows, columns, items = self._score_included(block, score_lists)
+            else:
+                scores = self.mask(score(self.users[block]), block)
+                hits = self._relevant[block].tocoo()
+                rows, columns = hits.row, hits.col
+                items = self.candidates[None, :]
+            for name, part in ranking_metrics(scores, rows, columns, list(metrics)).items():
+                values[name].append(part)
+            if length:
+                best, _ = top_k(scores, length)
+                named = np.take_along_axis(
+                    np.broadcast_to(items, scores.shape), np.maximum(best, 0), axis=1
+                )
+                lists.append(np.where(best >= 0, named, -1))
         empty = np.zeros(0)
-        return {name: np.concatenate(part) if part else empty for name, part in parts.items()}
+        joined = {name: np.concatenate(part) if part else empty for name, part in values.items()}
+        return Ranked(joined, np.concatenate(lists))
+
+    def _score_included(
+        self, block: slice, score_lists: ScoreLists
+    ) -> tuple[NDArray[np.float32], Places, Places, Places]:
+        """Scores of a block's own candidates, the places of the relevant ones, the item rows."""
+        assert self._included is not None
+        own = self._included[block].sorted_indices()
+        sizes = np.diff(own.indptr)
+        width = int(sizes.max(initial=0))
+        filled = np.arange(width) < sizes[:, None]
+        columns = np.zeros(filled.shape, dtype=np.int64)
+        columns[filled] = own.indices
+        items = self.candidates[columns]
+        scores = np.where(filled, score_lists(self.users[block], items), -np.inf)
+        hits = self._relevant[block].tocoo()
+        keys = np.repeat(np.arange(len(sizes)), sizes) * len(self.candidates) + own.indices
+        found = np.searchsorted(keys, hits.row.astype(np.int64) * len(self.candidates) + hits.col)
+        return scores.astype(np.float32), hits.row, found - own.indptr[hits.row], items
+
+    def evaluate(self, score: Score, metrics: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+        """Each metric of each user, float64 [users], in the order of `users`; see `rank`."""
+        return self.rank(score, metrics).values
 
     def mask(self, scores: NDArray[np.float32], block: slice) -> NDArray[np.float32]:
         """Set the scores of a block of `users` to -inf wherever an item is no candidate."""
@@ -91,16 +151,9 @@ class HeldOut:
         scores[masked.row, masked.col] = -np.inf
         return scores
 
-    def top_lists(
-        self, score: Callable[[NDArray[np.int64]], NDArray[np.float32]], k: int
-    ) -> NDArray[np.int64]:
+    def top_lists(self, score: Score, k: int) -> NDArray[np.int64]:
         """Item rows of each user's k best candidates, int64 [users, k]; -1 where fewer exist."""
-        parts = [np.zeros((0, k), dtype=np.int64)]
-        for start in range(0, len(self.users), self._block_size):
-            block = slice(start, start + self._block_size)
-            columns, _ = top_k(self.mask(score(self.users[block]), block), k)
-            parts.append(np.where(columns >= 0, self.candidates[columns], -1))
-        return np.concatenate(parts)
+        return self.rank(score, [], k).lists
 
     def arrays(self) -> list[NDArray[np.integer]]:
         """Integers that pin down users, candidates, held-out and excluded items."""

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.sparse import csr_array
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import UsageError
 from crossmarket.metrics.ranking import top_k
+from crossmarket.training.loop import Schedule
 from crossmarket.training.options import RunOptions
+
+#: The metric that selects the best state everywhere.
+SELECTION_METRIC = "ndcg@10"
+
+#: What a system learns from and how: one market or all alike, a task for each market, a target
+#: and its sources, or what was made for markets that share items.
+Family = Literal["control", "single or merged", "multi-task", "cross-domain", "cross-market"]
 
 FloatMatrix = NDArray[np.float32]
 Rows = NDArray[np.integer[Any]]
@@ -28,6 +36,28 @@ class ModelConfig(BaseModel):
     """Hyper-parameters of one system; defaults are the paper's, unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class TrainingConfig(ModelConfig):
+    """When a training steps, looks and stops."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="Rate of Adam. Source: DCMPT, 1e-3.")
+    epochs: int = Field(200, ge=0, description="Most epochs. Source: none given.")
+    patience: int = Field(
+        10, ge=1, description="Evaluations without a better validation NDCG@10. Source: DCMPT, 10."
+    )
+    evaluate_every: int = Field(1, ge=1, description="Epochs between evaluations. Source: ours.")
+
+    def schedule(self, weight_decay: float = 0.0) -> Schedule:
+        """Return the loop's view of these settings."""
+        return Schedule(
+            self.epochs,
+            self.learning_rate,
+            self.patience,
+            self.evaluate_every,
+            SELECTION_METRIC,
+            weight_decay,
+        )
 
 
 class Recommender(ABC):
@@ -46,8 +76,11 @@ class Recommender(ABC):
 
     #: Short name: the key of the registry and the command line.
     name: ClassVar[str]
-    #: One line on what the system is, with its source.
+    #: One line on what the system is.
     summary: ClassVar[str]
+    #: Where it was published, e.g. `He et al. 2017`; `control` for what only compares.
+    paper: ClassVar[str]
+    family: ClassVar[Family]
     config_class: ClassVar[type[ModelConfig]]
     #: Named sets of overrides of the config's defaults.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -178,10 +211,55 @@ class Recommender(ABC):
         """
         wanted = self.catalogue if items is None else np.asarray(items)
         with self.options.applied():
-            return self._score(np.asarray(users), wanted)
+            return self._score_known(np.asarray(users), wanted, self._score)
 
     @abstractmethod
     def _score(self, users: Rows, items: Rows) -> FloatMatrix: ...
+
+    def score_lists(self, users: Rows, items: Rows) -> FloatMatrix:
+        """Score a list of items of its own for each user.
+
+        Parameters
+        ----------
+        users : int [n]
+            User rows of the target market.
+        items : int [n, k]
+            Item rows; repeats allowed.
+
+        Returns
+        -------
+        float32 [n, k], each value as `score` gives it.
+        """
+        with self.options.applied():
+            return self._score_known(np.asarray(users), np.asarray(items), self._score_lists)
+
+    def _scorable(self) -> Rows | None:
+        """Sorted item rows the system learned anything of; None: any item can be scored."""
+        return None
+
+    def _score_known(
+        self, users: Rows, items: Rows, score: Callable[[Rows, Rows], FloatMatrix]
+    ) -> FloatMatrix:
+        """Score; items of other markets that the system never met come last, all alike."""
+        known = self._scorable()
+        if known is None:
+            return score(users, items)
+        found = known[np.minimum(np.searchsorted(known, items), len(known) - 1)] == items
+        if found.all():
+            return score(users, items)
+        scores = score(users, np.where(found, items, known[0]))
+        lowest = np.where(found, scores, np.inf).min(axis=1, initial=np.inf)
+        lowest[np.isposinf(lowest)] = 0
+        return np.where(found, scores, lowest[:, None]).astype(np.float32)
+
+    def _score_lists(self, users: Rows, items: Rows) -> FloatMatrix:
+        parts = [np.zeros((0, items.shape[1]), dtype=np.float32)]
+        for start in range(0, len(users), _RECOMMEND_BLOCK):
+            block = slice(start, start + _RECOMMEND_BLOCK)
+            wanted, columns = np.unique(items[block], return_inverse=True)
+            scores = self._score(users[block], wanted)
+            parts.append(np.take_along_axis(scores, columns.reshape(items[block].shape), axis=1))
+        return np.concatenate(parts)
 
     def score_histories(self, histories: csr_array, items: Rows | None = None) -> FloatMatrix:
         """Score items for users given only by what they interacted with.

@@ -34,7 +34,9 @@ class Ease(Recommender):
     """
 
     name = "ease"
-    summary = "closed-form linear item-item model (Steck 2019)"
+    summary = "closed-form linear item-item model"
+    paper = "Steck 2019"
+    family = "single or merged"
     config_class: ClassVar[type[ModelConfig]] = EaseConfig
     uses_sources = True
     supports_fold_in = True
@@ -58,7 +60,9 @@ class Ease(Recommender):
         return self._score_histories(self.history[users], items)
 
     def _score_histories(self, histories: csr_array, items: Rows) -> FloatMatrix:
-        columns = self._weights[:, np.searchsorted(self._items, items)]
+        places = np.minimum(np.searchsorted(self._items, items), len(self._items) - 1)
+        # An item that nobody in these markets bought has no weights: its score is 0.
+        columns = self._weights[:, places] * (self._items[places] == items)
         return np.asarray(histories.tocsr()[:, self._items] @ columns)
 
 

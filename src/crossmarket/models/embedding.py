@@ -48,6 +48,9 @@ class EmbeddingRecommender(Recommender):
         self._user_vectors = similar[start : start + len(self.users)]
         self._item_vectors = similar[nodes.num_users :]
 
+    def _scorable(self) -> Rows:
+        return self._nodes.items
+
     def _positions(self, items: Rows) -> NDArray[np.int64]:
         return np.searchsorted(self._nodes.items, items)
 

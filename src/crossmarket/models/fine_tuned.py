@@ -30,7 +30,9 @@ class FineTuned(EmbeddingRecommender):
     """LightGCN pre-trained on all markets, then trained on with every table entry free."""
 
     name = "fine-tuned"
-    summary = "merged LightGCN, fine-tuned on the target (control)"
+    summary = "merged LightGCN, fine-tuned on the target"
+    paper = "control"
+    family = "control"
     config_class: ClassVar[type[ModelConfig]] = FineTunedConfig
     presets: ClassVar = {
         "paper": {},

@@ -28,7 +28,9 @@ class ItemKNN(Recommender):
     """Score an item by its cosine similarity to the items of the user's history."""
 
     name = "item-knn"
-    summary = "item-item cosine over shared users (Sarwar et al. 2001)"
+    summary = "item-item cosine over shared users"
+    paper = "Sarwar et al. 2001"
+    family = "single or merged"
     config_class: ClassVar[type[ModelConfig]] = ItemKNNConfig
     uses_sources = True
     supports_fold_in = True

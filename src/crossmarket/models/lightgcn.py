@@ -29,7 +29,9 @@ class LightGCN(EmbeddingRecommender):
     """
 
     name = "lightgcn"
-    summary = "linear graph propagation of embeddings (He et al. 2020)"
+    summary = "linear graph propagation of embeddings"
+    paper = "He et al. 2020"
+    family = "single or merged"
     config_class: ClassVar[type[ModelConfig]] = LightGCNConfig
     presets: ClassVar = {"paper": {}, "default": SOFTMAX_TABLES}
     uses_sources = True

@@ -36,7 +36,9 @@ class Popularity(Recommender):
     """Rank items by how many training interactions they have; the same list for everyone."""
 
     name = "popularity"
-    summary = "training count of an item (control)"
+    summary = "training count of an item"
+    paper = "control"
+    family = "control"
     config_class: ClassVar[type[ModelConfig]] = PopularityConfig
     uses_sources = True
     supports_fold_in = True
@@ -65,7 +67,7 @@ class DecayedPopularity(Popularity):
     """Popularity in which an interaction loses half its weight every `half_life` days."""
 
     name = "decayed-popularity"
-    summary = "training count with exponential decay of old interactions (control)"
+    summary = "training count with exponential decay of old interactions"
     config_class: ClassVar[type[ModelConfig]] = DecayedPopularityConfig
     config: DecayedPopularityConfig
 

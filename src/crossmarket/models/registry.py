@@ -10,15 +10,29 @@ from crossmarket.models.base import Recommender
 from crossmarket.models.dcmpt.model import DCMPT
 from crossmarket.models.ease import Ease
 from crossmarket.models.fine_tuned import FineTuned
+from crossmarket.models.gmf import GMF
 from crossmarket.models.item_knn import ItemKNN
 from crossmarket.models.lightgcn import LightGCN
+from crossmarket.models.mlp import MLP
+from crossmarket.models.nmf import NMF
 from crossmarket.models.popularity import DecayedPopularity, Popularity
 from crossmarket.training.options import RunOptions
 
 #: Every system by its name.
 MODELS: Mapping[str, type[Recommender]] = {
     model.name: model
-    for model in (DCMPT, FineTuned, LightGCN, Ease, ItemKNN, Popularity, DecayedPopularity)
+    for model in (
+        DCMPT,
+        FineTuned,
+        LightGCN,
+        Ease,
+        ItemKNN,
+        Popularity,
+        DecayedPopularity,
+        GMF,
+        MLP,
+        NMF,
+    )
 }
 
 

@@ -9,15 +9,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import BipartiteGraph, NodeMap, map_nodes
 from crossmarket.graph.propagation import propagate
-from crossmarket.metrics.held_out import HeldOut
-from crossmarket.models.base import ModelConfig
+from crossmarket.models.base import ModelConfig, TrainingConfig
 from crossmarket.models.objectives import (
     Similarity,
     as_similarity,
@@ -25,14 +23,12 @@ from crossmarket.models.objectives import (
     sampled_softmax,
     squared_norm,
 )
+from crossmarket.models.validation import Validation, vector_scores
 from crossmarket.training.gathering import RowIndex, gather
-from crossmarket.training.loop import Schedule, train
+from crossmarket.training.loop import train
 from crossmarket.training.options import RunOptions
 from crossmarket.training.sampling import Batch, PositiveSampler
 from crossmarket.training.stage import Stage, TrainedState
-
-#: The metric that selects the best state everywhere.
-SELECTION_METRIC = "ndcg@10"
 
 
 class ObjectiveConfig(ModelConfig):
@@ -56,7 +52,7 @@ class ObjectiveConfig(ModelConfig):
     reg: float = Field(1e-6, ge=0, description="L2 penalty of a batch's rows. Source: DCMPT 1e-6.")
 
 
-class TableConfig(ObjectiveConfig):
+class TableConfig(ObjectiveConfig, TrainingConfig):
     """Settings of embedding tables trained by propagation (LightGCN, He et al. 2020)."""
 
     embedding_size: int = Field(64, ge=1, description="Width of a vector. Source: DCMPT, 64.")
@@ -64,19 +60,7 @@ class TableConfig(ObjectiveConfig):
     init_std: float = Field(
         0.1, gt=0, description="Standard deviation of the initial tables. Source: LightGCN, 0.1."
     )
-    learning_rate: float = Field(1e-3, gt=0, description="Rate of Adam. Source: DCMPT, 1e-3.")
     batch_size: int = Field(2048, ge=1, description="Positives of a step. Source: LightGCN, 2048.")
-    epochs: int = Field(200, ge=0, description="Most epochs. Source: none given.")
-    patience: int = Field(
-        10, ge=1, description="Evaluations without a better validation NDCG@10. Source: DCMPT, 10."
-    )
-    evaluate_every: int = Field(1, ge=1, description="Epochs between evaluations. Source: ours.")
-
-    def schedule(self) -> Schedule:
-        """Return the loop's view of these settings."""
-        return Schedule(
-            self.epochs, self.learning_rate, self.patience, self.evaluate_every, SELECTION_METRIC
-        )
 
 
 @dataclass(frozen=True)
@@ -99,35 +83,6 @@ class Tables:
     layer0: Tensor
     stage_hash: str
     trained: TrainedState
-
-
-class Validation:
-    """Mean validation metric over markets for vectors of a graph's nodes."""
-
-    def __init__(
-        self, nodes: NodeMap, train: MarketDataset, valid: MarketDataset, markets: Sequence[str]
-    ) -> None:
-        self._parts: list[tuple[int, NDArray[np.int64], HeldOut]] = []
-        for market in markets:
-            seen = train.matrix(market)
-            known = np.diff(seen.indptr) > 0
-            held_out = HeldOut(valid.matrix(market), seen, train.catalogue(market), among=known)
-            if len(held_out):
-                start = nodes.user_starts[market]
-                self._parts.append((start, nodes.item_nodes(held_out.candidates), held_out))
-
-    def evaluate(self, vectors: Tensor) -> dict[str, float]:
-        """Return `ndcg@10`, the mean over markets; nothing where no market has validation users."""
-        table = vectors.detach().cpu().numpy()
-        means = []
-        for start, item_nodes, held_out in self._parts:
-            items = np.ascontiguousarray(table[item_nodes].T)
-            values = held_out.evaluate(
-                lambda users, start=start, items=items: table[users + start] @ items,  # type: ignore[misc]
-                [SELECTION_METRIC],
-            )
-            means.append(float(values[SELECTION_METRIC].mean()))
-        return {SELECTION_METRIC: float(np.mean(means))} if means else {}
 
 
 @dataclass(frozen=True)
@@ -227,7 +182,8 @@ class TableTask:
             return {}
         with torch.no_grad():
             vectors = propagate(self.graph, self.table, self.config.num_layers)
-            return self.validation.evaluate(as_similarity(vectors, self.config.similarity))
+            similar = as_similarity(vectors, self.config.similarity)
+            return self.validation.evaluate(vector_scores(self.sampler.nodes, similar))
 
 
 def initial_table(nodes: NodeMap, config: TableConfig, seed: int) -> Tensor:
@@ -290,7 +246,7 @@ def fit_tables(
     memory = options.memory.get(stage.hash)
     if isinstance(memory, Tables):
         return memory
-    validation = Validation(nodes, train_part, valid, judged) if valid is not None else None
+    validation = Validation(train_part, valid, judged) if valid is not None else None
     graph = nodes.graph_of(train_part).to(options.device)
     sampler = PositiveSampler(train_part, nodes, judged)
     task = TableTask(config, initial.to(options.device), graph, sampler, validation, options.device)

@@ -17,6 +17,9 @@ from crossmarket.training.options import RunOptions
 from crossmarket.training.progress import track_epochs
 from crossmarket.training.stage import Stage, TrainedState
 
+#: What Adam keeps for each parameter.
+_ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
+
 
 class Task(Protocol):
     """What the loop needs to know of a thing to train."""
@@ -50,6 +53,8 @@ class Schedule:
         Epochs between two evaluations.
     metric : str
         Validation metric that decides; higher is better.
+    weight_decay : float
+        L2 penalty of every parameter, added to its gradient by Adam.
     """
 
     epochs: int
@@ -57,6 +62,7 @@ class Schedule:
     patience: int = 10
     evaluate_every: int = 1
     metric: str = "ndcg@10"
+    weight_decay: float = 0.0
 
 
 @dataclass
@@ -101,7 +107,11 @@ def train(task: Task, schedule: Schedule, options: RunOptions, stage: Stage) -> 
         _assign(parameters, done.tensors)
         return done
     optimiser = torch.optim.Adam(
-        list(parameters.values()), lr=schedule.learning_rate, foreach=False, fused=True
+        list(parameters.values()),
+        lr=schedule.learning_rate,
+        weight_decay=schedule.weight_decay,
+        foreach=False,
+        fused=True,
     )
     progress = _resume(stage, parameters, optimiser) or _start(task, parameters, schedule)
     seconds: list[float] = []
@@ -185,9 +195,11 @@ def _checkpoint(
     stage: Stage, parameters: dict[str, Tensor], optimiser: torch.optim.Adam, progress: _Progress
 ) -> None:
     tensors = {f"best.{name}": tensor for name, tensor in progress.best.items()}
+    state = optimiser.state_dict()["state"]
     for index, (name, tensor) in enumerate(parameters.items()):
         tensors[f"now.{name}"] = tensor
-        for part, value in optimiser.state_dict()["state"][index].items():
+        # A parameter that no batch has used yet has no state.
+        for part, value in state.get(index, {}).items():
             tensors[f"adam.{name}.{part}"] = value
     facts = {
         "epoch": progress.epoch,
@@ -209,9 +221,9 @@ def _resume(
     _assign(parameters, {name: tensors[f"now.{name}"] for name in parameters})
     state = optimiser.state_dict()
     for index, name in enumerate(parameters):
-        state["state"][index] = {
-            part: tensors[f"adam.{name}.{part}"] for part in ("step", "exp_avg", "exp_avg_sq")
-        }
+        kept = {part: tensors.get(f"adam.{name}.{part}") for part in _ADAM_STATE}
+        if kept["step"] is not None:
+            state["state"][index] = kept
     optimiser.load_state_dict(state)
     best = {name: tensors[f"best.{name}"] for name in parameters}
     return _Progress(best=best, **facts)

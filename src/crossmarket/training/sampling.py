@@ -62,12 +62,15 @@ class PositiveSampler:
         """Yield every positive once, in batches of `size`."""
         order = generator.permutation(len(self))
         for start in range(0, len(order), size):
-            picked = order[start : start + size]
-            picked = picked[np.argsort(self.markets[picked], kind="stable")]
-            present, firsts = np.unique(self.markets[picked], return_index=True)
-            ends = [*firsts[1:].tolist(), len(picked)]
-            bounds = list(zip(firsts.tolist(), ends, present.tolist(), strict=True))
-            yield Batch(self.users[picked], self.items[picked], bounds)
+            yield self.batch(order[start : start + size])
+
+    def batch(self, picked: NDArray[np.int64]) -> Batch:
+        """Make a batch of chosen positives (places among `users` and `items`)."""
+        picked = picked[np.argsort(self.markets[picked], kind="stable")]
+        present, firsts = np.unique(self.markets[picked], return_index=True)
+        ends = [*firsts[1:].tolist(), len(picked)]
+        bounds = list(zip(firsts.tolist(), ends, present.tolist(), strict=True))
+        return Batch(self.users[picked], self.items[picked], bounds)
 
     def is_positive(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether each (user node, item node) is a training interaction; shapes broadcast."""

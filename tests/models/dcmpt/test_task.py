@@ -13,7 +13,7 @@ from crossmarket.models.dcmpt.prompts import PromptBank
 from crossmarket.models.dcmpt.student import seen_matrix, view_market
 from crossmarket.models.dcmpt.task import PromptTask, RankingDistillation
 from crossmarket.models.objectives import as_similarity
-from crossmarket.models.tables import Validation
+from crossmarket.models.validation import Validation, vector_scores
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def build(split, backbone, sampler, teacher, seen, configure):
         distiller = DISTILLERS[mode](
             split.train, sampler, teacher, 6, views, goal.similarity, goal.temperature
         )
-        validation = Validation(view.nodes, split.train, split.valid, [TARGET])
+        validation = Validation(split.train, split.valid, [TARGET])
         return PromptTask(
             config,
             view,
@@ -242,5 +242,5 @@ def test_validation_ranks_by_the_students_similarity(build, split, sampler):
     task = build(validated=True)
     with torch.no_grad():
         vectors = as_similarity(task.view.vectors(task.bank), task.goal.similarity)
-    validation = Validation(sampler.nodes, split.train, split.valid, [TARGET])
-    assert task.validate() == validation.evaluate(vectors)
+    validation = Validation(split.train, split.valid, [TARGET])
+    assert task.validate() == validation.evaluate(vector_scores(task.view.nodes, vectors))

@@ -11,7 +11,7 @@ from torch import Tensor
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import CrossmarketError
 from crossmarket.metrics.held_out import HeldOut
-from crossmarket.models.base import FloatMatrix, ModelConfig, Rows
+from crossmarket.models.base import SELECTION_METRIC, FloatMatrix, ModelConfig, Rows
 from crossmarket.models.dcmpt.backbone import fit_teacher, pretrain
 from crossmarket.models.dcmpt.config import DEFAULT, PAPER, DCMPTConfig, variants_of
 from crossmarket.models.dcmpt.lists import DISTILLERS, NEEDS_VIEWS, Distiller
@@ -19,7 +19,8 @@ from crossmarket.models.dcmpt.prompts import PromptBank
 from crossmarket.models.dcmpt.student import View, seen_matrix, view_market
 from crossmarket.models.dcmpt.task import PromptTask, RankingDistillation
 from crossmarket.models.embedding import EmbeddingRecommender
-from crossmarket.models.tables import SELECTION_METRIC, Tables, Validation, tensor_hash
+from crossmarket.models.tables import Tables, tensor_hash
+from crossmarket.models.validation import Validation
 from crossmarket.training.loop import train as run_training
 from crossmarket.training.sampling import PositiveSampler
 from crossmarket.training.stage import Stage
@@ -36,7 +37,9 @@ class DCMPT(EmbeddingRecommender):
     """
 
     name = "dcmpt"
-    summary = "frozen multi-market backbone with distilled prompts (DCMPT, AAAI 2026)"
+    summary = "frozen multi-market backbone with distilled prompts"
+    paper = "DCMPT, AAAI 2026"
+    family = "cross-market"
     config_class: ClassVar[type[ModelConfig]] = DCMPTConfig
     presets: ClassVar = {
         "default": DEFAULT,
@@ -73,7 +76,7 @@ class DCMPT(EmbeddingRecommender):
         sampler = PositiveSampler(train, view.nodes)
         validation = None
         if valid is not None:
-            validation = Validation(view.nodes, train, valid, [self.target])
+            validation = Validation(train, valid, [self.target])
         ranking, distiller = self._distillation(train, view, sampler, teacher)
         task = PromptTask(
             config, view, bank, sampler, validation, ranking, distiller, options.device

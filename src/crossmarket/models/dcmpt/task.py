@@ -20,7 +20,8 @@ from crossmarket.models.dcmpt.lists import Distiller, Lists
 from crossmarket.models.dcmpt.prompts import PromptBank
 from crossmarket.models.dcmpt.student import View
 from crossmarket.models.objectives import as_similarity, squared_norm
-from crossmarket.models.tables import PairBatch, PairObjective, Validation
+from crossmarket.models.tables import PairBatch, PairObjective
+from crossmarket.models.validation import Validation, vector_scores
 from crossmarket.training.sampling import PositiveSampler
 
 _CENTRE_SAMPLE = 100
@@ -176,4 +177,5 @@ class PromptTask:
             return {}
         with torch.no_grad():
             vectors = self.view.vectors(self.bank)
-            return self.validation.evaluate(as_similarity(vectors, self.goal.similarity))
+            similar = as_similarity(vectors, self.goal.similarity)
+            return self.validation.evaluate(vector_scores(self.view.nodes, similar))

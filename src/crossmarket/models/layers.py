@@ -1,0 +1,80 @@
+"""Layers that several systems share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class PairLinear(nn.Linear):
+    """Linear layer over the concatenation `[p; q]`, of which `p` and `q` only need to broadcast.
+
+    Users [n, 1, d] and items [1, m, d] give [n, m, out] with n + m products instead of n * m.
+
+    Parameters
+    ----------
+    first, second : int
+        Widths of `p` and `q`.
+    out : int
+        Width of the result.
+    """
+
+    def __init__(self, first: int, second: int, out: int) -> None:
+        super().__init__(first + second, out)
+        self.first = first
+
+    def forward(self, p: Tensor, q: Tensor) -> Tensor:  # type: ignore[override]
+        """Return `W [p; q] + b`, float [..., out]."""
+        left, right = self.weight[:, : self.first], self.weight[:, self.first :]
+        return F.linear(p, left, self.bias) + F.linear(q, right)
+
+
+class PairMLP(nn.Module):
+    """Perceptron over `[p; q]` with ReLU, and dropout, after every layer.
+
+    Parameters
+    ----------
+    embedding_size : int
+        Width of `p` and of `q`.
+    hidden : sequence of int
+        Widths of the layers.
+    dropout : float
+        Share of activations dropped in training.
+    """
+
+    def __init__(self, embedding_size: int, hidden: Sequence[int], dropout: float = 0.0) -> None:
+        super().__init__()
+        self.first = PairLinear(embedding_size, embedding_size, hidden[0])
+        self.rest = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(hidden))
+        self.dropout = dropout
+
+    def forward(self, p: Tensor, q: Tensor) -> Tensor:
+        """Return the last activation, float [..., hidden[-1]]."""
+        z = self._activate(self.first(p, q))
+        for layer in self.rest:
+            z = self._activate(layer(z))
+        return z
+
+    def _activate(self, z: Tensor) -> Tensor:
+        return F.dropout(torch.relu_(z), self.dropout, self.training)
+
+
+def perceptron(widths: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
+    """Linear layers from `widths[0]` to `widths[-1]`, ReLU and dropout after each."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers)
+
+
+def embedding(rows: int, width: int, std: float = 0.01) -> nn.Embedding:
+    """Embedding table drawn from N(0, std^2)."""
+    table = nn.Embedding(rows, width)
+    nn.init.normal_(table.weight, std=std)
+    return table
