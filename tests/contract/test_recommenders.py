@@ -103,6 +103,28 @@ def test_users_and_items_may_come_in_any_order_and_number(model, split, users):
     assert model.score(chosen, items[:0]).shape == (3, 0)
 
 
+def test_a_list_for_each_user_is_scored_as_the_whole_catalogue_is(model, split, users):
+    everything = model.score(users)
+    generator = np.random.default_rng(0)
+    columns = generator.integers(everything.shape[1], size=(len(users), 7))
+    lists = model.score_lists(users, split.train.catalogue(TARGET)[columns])
+    assert lists.dtype == np.float32
+    expected = np.take_along_axis(everything, columns, axis=1)
+    np.testing.assert_allclose(lists, expected, rtol=1e-4, atol=1e-5)
+    assert model.score_lists(users[:0], columns[:0]).shape == (0, 7)
+
+
+def test_items_that_the_market_does_not_sell_can_be_scored(system, model, split, users):
+    everywhere = np.arange(len(split.train.items))
+    scores = model.score(users, everywhere)
+    assert np.isfinite(scores).all()
+    sold_here = np.isin(everywhere, split.train.catalogue(TARGET))
+    np.testing.assert_allclose(scores[:, sold_here], model.score(users), rtol=1e-4, atol=1e-5)
+    if not MODELS[system[0]].uses_sources:
+        best = scores[:, sold_here].max(axis=1)
+        assert (scores[:, ~sold_here].max(axis=1) <= best).all()
+
+
 def test_scoring_twice_gives_the_same_and_the_answer_may_be_overwritten(model, users):
     first = model.score(users)
     kept = first.copy()

@@ -26,7 +26,10 @@ class Fixed:
         self.catalogue = split.train.catalogue(market)
 
     def score(self, users, items=None):
-        return self.table[np.ix_(users, self.catalogue)].copy()
+        return self.table[np.ix_(users, self.catalogue if items is None else items)].copy()
+
+    def score_lists(self, users, items):
+        return self.table[users[:, None], items]
 
 
 def by_hand(model, split, market, protocol):

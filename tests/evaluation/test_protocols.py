@@ -12,7 +12,18 @@ from crossmarket.errors import DataError, UsageError
 from crossmarket.evaluation.leak import find_leaks
 from crossmarket.evaluation.protocols import KINDS, Protocol, sample_negatives, with_validation
 
-NAMES = ("ratio-full", "time-full", "loo-99", "loo-999", "launch@0.5", "given-full")
+NAMES = (
+    "ratio-full",
+    "time-full",
+    "loo-99",
+    "loo-999",
+    "forec",
+    "acmr-market",
+    "acmr-union",
+    "launch@0.5",
+    "given-full",
+    "m3rec",
+)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +142,9 @@ def test_cuts_must_be_dates_that_rise(data):
         Protocol(name="time-full", cuts=("2001-01-01", "2002-01-01")).split(data, 0)
 
 
-@pytest.mark.parametrize(("name", "count"), [("loo-99", 99), ("loo-999", 999)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("loo-99", 99), ("loo-999", 999), ("forec", 99), ("acmr-market", 99)]
+)
 def test_leave_one_out_ranks_unseen_items_of_the_market(name, count):
     sizes = [{"name": "aa", "users": 6, "interactions_per_user": 8}]
     config = SimulationConfig(num_items=1400, shared_items=1.0, markets=sizes)
@@ -177,6 +190,37 @@ def test_negatives_are_all_there_are_in_a_small_market(data):
     for user in np.unique(split.test.edges("mx").users):
         mine = {item for who, item in pairs(data.dataset, "mx") if who == user}
         assert set(drawn[[user]].indices.tolist()) == catalogue - mine
+
+
+def test_a_union_pool_holds_items_of_every_market_but_none_of_the_users(data):
+    protocol = Protocol(name="acmr-union")
+    split = protocol.split(data, 0)
+    sold = set(data.dataset.catalogue("mx").tolist())
+    held_out = protocol.held_out(split, "mx")
+    elsewhere = 0
+    for row, user in enumerate(held_out.users):
+        mine = {item for who, item in pairs(data.dataset, "mx") if who == user}
+        (tested,) = {item for who, item in pairs(split.test, "mx") if who == user}
+        drawn = set(ranked(held_out, row)) - {tested}
+        assert len(drawn) == min(99, len(held_out.candidates) - len(mine))
+        assert not drawn & mine
+        elsewhere += len(drawn - sold)
+    assert elsewhere > 0
+    market = Protocol(name="acmr-market").split(data, 0)
+    assert market.counts() == split.counts()
+    assert find_leaks(market).is_empty()
+
+
+def test_m3rec_ranks_the_given_parts_among_999_items_of_the_market(data):
+    protocol = Protocol(name="m3rec")
+    split = protocol.split(data, 0)
+    assert split.counts() == Protocol(name="given-full").split(data, 0).counts()
+    for market in data.dataset.markets:
+        held_out = protocol.held_out(split, market)
+        assert np.array_equal(held_out.candidates, data.dataset.catalogue(market))
+        known = {item for who, item in pairs(data.dataset, market) if who == held_out.users[0]}
+        tested = {item for who, item in pairs(split.test, market) if who == held_out.users[0]}
+        assert set(ranked(held_out, 0)) & known == tested
 
 
 def test_negatives_do_not_depend_on_other_markets(data):

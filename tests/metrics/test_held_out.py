@@ -53,6 +53,29 @@ def assert_same(measured, expected):
         np.testing.assert_allclose(measured[name], expected[name], rtol=1e-12)
 
 
+def test_lists_of_their_own_give_what_whole_rows_give(case, block_bytes):
+    relevant, excluded, candidates, scores = case
+    included = np.random.default_rng(1).random(relevant.shape) < 0.4
+    included |= relevant
+    held_out = HeldOut(
+        sparse(relevant), sparse(excluded), candidates, included=sparse(included & ~excluded)
+    )
+    whole = held_out.rank(scorer(scores, candidates), METRICS, 5)
+    asked = []
+
+    def score_lists(users, items):
+        asked.append(items.size)
+        return scores[users[:, None], items].copy()
+
+    def refuse(users):
+        raise AssertionError("whole rows are not needed")
+
+    lists = held_out.rank(refuse, METRICS, 5, score_lists)
+    assert_same(lists.values, whole.values)
+    np.testing.assert_array_equal(lists.lists, whole.lists)
+    assert 0 < sum(asked) < len(held_out) * len(candidates)
+
+
 def test_all_candidates_but_the_excluded_are_ranked(case, block_bytes):
     relevant, excluded, candidates, scores = case
     held_out = HeldOut(sparse(relevant), sparse(excluded), candidates)

@@ -34,7 +34,10 @@ ThreadsOption = Annotated[
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 ProtocolOption = Annotated[
     str,
-    typer.Option(help="ratio-full, time-full, loo-99, loo-999, given-full or launch@FRACTION."),
+    typer.Option(
+        help="ratio-full, time-full, loo-99, loo-999, given-full, launch@FRACTION, or a paper's "
+        "own: forec, acmr-market, acmr-union, m3rec."
+    ),
 ]
 
 

@@ -28,6 +28,10 @@ from crossmarket.errors import UsageError
 from crossmarket.metrics.held_out import HeldOut
 
 
+#: Whose items sampled negatives come from: the user's market's, or those of all markets.
+Pool = Literal["market", "union"]
+
+
 @dataclass(frozen=True)
 class _Kind:
     """What a protocol's name stands for."""
@@ -35,6 +39,7 @@ class _Kind:
     summary: str
     split: Callable[[ReadResult, int, Protocol], Split]
     negatives: int | None = None
+    pool: Pool = "market"
 
 
 class Protocol(BaseModel):
@@ -43,8 +48,9 @@ class Protocol(BaseModel):
     Attributes
     ----------
     name : str
-        `ratio-full`, `time-full`, `loo-99`, `loo-999`, `given-full`, or `launch@f` with the
-        fraction f of the target's training interactions that is kept.
+        `ratio-full`, `time-full`, `loo-99`, `loo-999`, `given-full`, a paper's own (`forec`,
+        `acmr-market`, `acmr-union`, `m3rec`), or `launch@f` with the fraction f of the target's
+        training interactions that is kept.
     history : {"train", "train+valid"}
         Interactions a model scores from at test; it always learns from training ones only.
     refit : bool
@@ -132,16 +138,15 @@ class Protocol(BaseModel):
         Every protocol masks the user's training and validation items. `time-full` counts users
         with a training interaction only; the others count everyone with a test interaction.
         """
-        train, catalogue = split.train.matrix(market), split.train.catalogue(market)
+        train, kind = split.train.matrix(market), self._kind()
         seen = (train + split.valid.matrix(market)).tocsr()
         relevant = split.test.matrix(market)
-        count = self._kind().negatives
         included = None
-        if count is not None:
-            negatives = sample_negatives(split, market, count)
-            included = (negatives + relevant).tocsr()
+        if kind.negatives is not None:
+            included = sample_negatives(split, market, kind.negatives, kind.pool)
         among = np.diff(train.indptr) > 0 if self.name == "time-full" else None
-        return HeldOut(relevant, seen, catalogue, included=included, among=among)
+        candidates = _pool(split, market, kind.pool)
+        return HeldOut(relevant, seen, candidates, included=included, among=among)
 
     def candidates_hash(self, split: Split) -> str:
         """SHA-256 (hex) of what is ranked for whom; equal hashes make results comparable."""
@@ -153,19 +158,28 @@ class Protocol(BaseModel):
         return digest.hexdigest()
 
 
-def sample_negatives(split: Split, market: str, count: int) -> csr_array:
-    """Draw each test user's negatives: items of the market the user never interacted with.
+def _pool(split: Split, market: str, pool: Pool) -> NDArray[np.int32]:
+    """Sorted item rows that candidates come from."""
+    if pool == "market":
+        return split.train.catalogue(market)
+    return np.unique(np.concatenate([split.train.catalogue(name) for name in split.train.markets]))
+
+
+def sample_negatives(split: Split, market: str, count: int, pool: Pool = "market") -> csr_array:
+    """Draw each test user's negatives: items the user never interacted with.
 
     Parameters
     ----------
     count : int
-        Negatives of a user; all there are where the market has fewer.
+        Negatives of a user; all there are where the pool has fewer.
+    pool : {"market", "union"}
+        Whose items to draw from.
 
     Returns
     -------
     sparse float32 [users, items]; the same split gives the same draw.
     """
-    catalogue = split.train.catalogue(market)
+    catalogue = _pool(split, market, pool)
     known = split.train.matrix(market) + split.valid.matrix(market) + split.test.matrix(market)
     users = np.unique(split.test.edges(market).users)
     generator = market_generator(split.seed + 2, market)
@@ -205,6 +219,27 @@ KINDS: dict[str, _Kind] = {
     "loo-999": _Kind(
         "last interaction of a user against 999 unseen items of the market",
         lambda data, seed, _: leave_one_out_split(data.dataset, seed=seed),
+        negatives=999,
+    ),
+    "forec": _Kind(
+        "FOREC: the last interaction of a user against 99 unseen items of the market, as loo-99",
+        lambda data, seed, _: leave_one_out_split(data.dataset, seed=seed),
+        negatives=99,
+    ),
+    "acmr-market": _Kind(
+        "ACMR: any interaction of a user, at random, against 99 unseen items of the market",
+        lambda data, seed, _: leave_one_out_split(data.dataset, seed=seed, order="random"),
+        negatives=99,
+    ),
+    "acmr-union": _Kind(
+        "ACMR's code: as acmr-market, against 99 unseen items of all markets together",
+        lambda data, seed, _: leave_one_out_split(data.dataset, seed=seed, order="random"),
+        negatives=99,
+        pool="union",
+    ),
+    "m3rec": _Kind(
+        "M3Rec: the parts the data came with, against 999 unseen items of the market",
+        lambda data, seed, _: given_split(data.parts or {}, seed=seed),
         negatives=999,
     ),
     "launch@f": _Kind(
