@@ -21,10 +21,12 @@ class PairLinear(nn.Linear):
         Widths of `p` and `q`.
     out : int
         Width of the result.
+    bias : bool
+        Whether a learned constant is added.
     """
 
-    def __init__(self, first: int, second: int, out: int) -> None:
-        super().__init__(first + second, out)
+    def __init__(self, first: int, second: int, out: int, bias: bool = True) -> None:
+        super().__init__(first + second, out, bias=bias)
         self.first = first
 
     def forward(self, p: Tensor, q: Tensor) -> Tensor:  # type: ignore[override]
@@ -39,16 +41,24 @@ class PairMLP(nn.Module):
     Parameters
     ----------
     embedding_size : int
-        Width of `p` and of `q`.
+        Width of `p`, and of `q` unless `second` says otherwise.
     hidden : sequence of int
         Widths of the layers.
     dropout : float
         Share of activations dropped in training.
+    second : int, optional
+        Width of `q`.
     """
 
-    def __init__(self, embedding_size: int, hidden: Sequence[int], dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        embedding_size: int,
+        hidden: Sequence[int],
+        dropout: float = 0.0,
+        second: int | None = None,
+    ) -> None:
         super().__init__()
-        self.first = PairLinear(embedding_size, embedding_size, hidden[0])
+        self.first = PairLinear(embedding_size, second or embedding_size, hidden[0])
         self.rest = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(hidden))
         self.dropout = dropout
 
@@ -78,3 +88,13 @@ def embedding(rows: int, width: int, std: float = 0.01) -> nn.Embedding:
     table = nn.Embedding(rows, width)
     nn.init.normal_(table.weight, std=std)
     return table
+
+
+def pair_inner(p: Tensor, q: Tensor) -> Tensor:
+    """Inner products over the last axis of vectors whose other axes broadcast.
+
+    Users [n, 1, d] and items [1, m, d] meet in one matrix product.
+    """
+    if p.dim() == q.dim() == 3 and p.shape[1] == q.shape[0] == 1:
+        return p.squeeze(1) @ q.squeeze(0).T
+    return (p * q).sum(-1)
