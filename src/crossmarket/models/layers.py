@@ -90,6 +90,13 @@ def embedding(rows: int, width: int, std: float = 0.01) -> nn.Embedding:
     return table
 
 
+def fixed_embedding(vectors: Tensor) -> nn.Embedding:
+    """Embedding table of given vectors, float32 [rows, width]: a copy, excluded from training."""
+    table = nn.Embedding(*vectors.shape)
+    table.weight = nn.Parameter(vectors.detach().clone(), requires_grad=False)
+    return table
+
+
 def pair_inner(p: Tensor, q: Tensor) -> Tensor:
     """Inner products over the last axis of vectors whose other axes broadcast.
 

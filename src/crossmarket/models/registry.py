@@ -7,13 +7,17 @@ from typing import Any
 
 from crossmarket.errors import UsageError
 from crossmarket.models.base import Recommender
+from crossmarket.models.conet import CoNet
 from crossmarket.models.dcmpt.model import DCMPT
+from crossmarket.models.ddtcdr import DDTCDR
+from crossmarket.models.dtcdr import DTCDR
 from crossmarket.models.ease import Ease
 from crossmarket.models.fine_tuned import FineTuned
 from crossmarket.models.gmf import GMF
 from crossmarket.models.item_knn import ItemKNN
 from crossmarket.models.lightgcn import LightGCN
 from crossmarket.models.mlp import MLP
+from crossmarket.models.natr import NATR
 from crossmarket.models.nmf import NMF
 from crossmarket.models.popularity import DecayedPopularity, Popularity
 from crossmarket.training.options import RunOptions
@@ -32,6 +36,10 @@ MODELS: Mapping[str, type[Recommender]] = {
         GMF,
         MLP,
         NMF,
+        CoNet,
+        DDTCDR,
+        DTCDR,
+        NATR,
     )
 }
 
