@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 class _LaneAttention(torch.autograd.Function):
@@ -107,7 +106,7 @@ class LaneEncoderLayer(nn.Module):
         flat = self.first_norm(flat + fast_dropout(attended, self.dropout, self.training))
         thought = self.outer(torch.relu_(self.inner(flat)))
         flat = self.second_norm(flat + fast_dropout(thought, self.dropout, self.training))
-        return flat.view(tokens.shape)
+        return flat.view(tokens.shape)  # type: ignore[no-any-return]
 
 
 class LaneEncoder(nn.Module):

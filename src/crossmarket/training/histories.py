@@ -63,6 +63,13 @@ class Histories:
         """Interactions of each user, int64 [num_users]."""
         return np.diff(self.offsets)
 
+    def thinned(self, max_length: int, generator: np.random.Generator) -> Histories:
+        """Keep a random `max_length` items of each longer history, in their order."""
+        users = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        _, items = _thinned(users, self.items, len(self.lengths), max_length, generator)
+        offsets = np.concatenate([[0], np.cumsum(np.minimum(self.lengths, max_length))])
+        return Histories(offsets, items, self.pad)
+
     def padded(
         self,
         users: NDArray[np.integer],
