@@ -34,6 +34,9 @@ class GMFConfig(MarketsConfig):
 class GMFNetwork(PairNetwork):
     """`h^T (p_u * q_i) + b`."""
 
+    #: Name of its training.
+    stage: ClassVar[str] = "gmf"
+
     def __init__(self, nodes: NodeMap, width: int) -> None:
         super().__init__()
         self.users = embedding(nodes.num_users, width)
@@ -71,14 +74,15 @@ def fit_gmf(
     valid: MarketDataset | None,
     config: GMFConfig,
     options: RunOptions,
+    network: type[GMFNetwork] = GMFNetwork,
 ) -> FittedNetwork[GMFNetwork]:
     """Train a GMF on the markets of `nodes`; equal trainings are shared between systems."""
     return fit_pointwise(
-        lambda: GMFNetwork(nodes, config.embedding_size),
+        lambda: network(nodes, config.embedding_size),
         nodes,
         train,
         valid,
         config,
         options,
-        name=GMF.name,
+        name=network.stage,
     )

@@ -40,6 +40,9 @@ class MLPConfig(GMFConfig):
 class MLPNetwork(PairNetwork):
     """`h^T z_L + b` with `z_1 = [p_u; q_i]` and `z_{l+1} = relu(W_l z_l + b_l)`."""
 
+    #: Name of its training.
+    stage: ClassVar[str] = "mlp"
+
     def __init__(
         self, nodes: NodeMap, width: int, hidden: tuple[int, ...], dropout: float = 0.0
     ) -> None:
@@ -52,6 +55,11 @@ class MLPNetwork(PairNetwork):
     def forward(self, users: Tensor, items: Tensor, market: int) -> Tensor:
         """Score pairs; see `PairNetwork`."""
         return self.output(self.tower(self.users(users), self.items(items))).squeeze(-1)  # type: ignore[no-any-return]
+
+    def start_from(self, gmf: GMFNetwork) -> None:
+        """Copy the tables of a GMF."""
+        self.users.load_state_dict(gmf.users.state_dict())
+        self.items.load_state_dict(gmf.items.state_dict())
 
 
 class MLP(PointwiseRecommender):
@@ -86,14 +94,14 @@ def fit_mlp(
     config: MLPConfig,
     options: RunOptions,
     start: GMFNetwork | None,
+    network: type[MLPNetwork] = MLPNetwork,
 ) -> FittedNetwork[MLPNetwork]:
     """Train an MLP on the markets of `nodes`, from a GMF's tables where there is one."""
 
     def build() -> MLPNetwork:
-        network = MLPNetwork(nodes, config.embedding_size, config.hidden, config.dropout)
+        built = network(nodes, config.embedding_size, config.hidden, config.dropout)
         if start is not None:
-            network.users.load_state_dict(start.users.state_dict())
-            network.items.load_state_dict(start.items.state_dict())
-        return network
+            built.start_from(start)
+        return built
 
-    return fit_pointwise(build, nodes, train, valid, config, options, name=MLP.name)
+    return fit_pointwise(build, nodes, train, valid, config, options, name=network.stage)

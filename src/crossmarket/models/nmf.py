@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap
-from crossmarket.models.base import ModelConfig, TrainingConfig
+from crossmarket.models.base import Family, ModelConfig, TrainingConfig
 from crossmarket.models.gmf import GMFConfig, GMFNetwork, fit_gmf
 from crossmarket.models.layers import PairMLP, embedding
 from crossmarket.models.mlp import MLPConfig, MLPNetwork, fit_mlp
@@ -38,6 +38,11 @@ class NMFConfig(MLPConfig):
 class NMFNetwork(PairNetwork):
     """`h^T [z_L; p_u * q_i] + b` with four tables."""
 
+    #: Name of its training, and the networks that it starts from.
+    stage: ClassVar[str] = "nmf"
+    gmf_type: ClassVar[type[GMFNetwork]] = GMFNetwork
+    mlp_type: ClassVar[type[MLPNetwork]] = MLPNetwork
+
     def __init__(
         self, nodes: NodeMap, width: int, hidden: tuple[int, ...], dropout: float = 0.0
     ) -> None:
@@ -49,14 +54,14 @@ class NMFNetwork(PairNetwork):
         self.tower = PairMLP(width, hidden, dropout)
         self.output = nn.Linear(hidden[-1] + width, 1)
 
-    def features(self, users: Tensor, items: Tensor) -> Tensor:
+    def features(self, users: Tensor, items: Tensor, market: int) -> Tensor:
         """Return `[z_L; p_u * q_i]`, float32 [..., hidden[-1] + width]."""
         products = self.gmf_users(users) * self.gmf_items(items)
         return torch.cat([self.tower(self.mlp_users(users), self.mlp_items(items)), products], -1)
 
     def forward(self, users: Tensor, items: Tensor, market: int) -> Tensor:
         """Score pairs; see `PairNetwork`."""
-        return self.output(self.features(users, items)).squeeze(-1)  # type: ignore[no-any-return]
+        return self.output(self.features(users, items, market)).squeeze(-1)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def start_from(self, gmf: GMFNetwork, mlp: MLPNetwork) -> None:
@@ -80,15 +85,18 @@ class NMF(PointwiseRecommender):
     name = "nmf"
     summary = "neural matrix factorisation, NeuMF"
     paper = "He et al. 2017"
-    family = "single or merged"
+    family: ClassVar[Family] = "single or merged"
     config_class: ClassVar[type[ModelConfig]] = NMFConfig
     presets: ClassVar = SINGLE_AND_MERGED
     config: NMFConfig
 
+    #: What is trained.
+    network: ClassVar[type[NMFNetwork]] = NMFNetwork
+
     def _learn(
         self, train: MarketDataset, valid: MarketDataset | None
     ) -> FittedNetwork[NMFNetwork]:
-        self._stages = fit_nmf(self._nodes, train, valid, self.config, self.options)
+        self._stages = fit_nmf(self._nodes, train, valid, self.config, self.options, self.network)
         return self._stages.nmf
 
     def _settled_config(self) -> ModelConfig:
@@ -104,6 +112,11 @@ class NMFStages:
     gmf: FittedNetwork[GMFNetwork] | None
     mlp: FittedNetwork[MLPNetwork] | None
 
+    def by_name(self) -> dict[str, FittedNetwork[Any]]:
+        """Return what was trained, in that order, by the names of the fields."""
+        stages = {"gmf": self.gmf, "mlp": self.mlp, "nmf": self.nmf}
+        return {name: stage for name, stage in stages.items() if stage is not None}
+
 
 def fit_nmf(
     nodes: NodeMap,
@@ -111,20 +124,22 @@ def fit_nmf(
     valid: MarketDataset | None,
     config: NMFConfig,
     options: RunOptions,
+    network: type[NMFNetwork] = NMFNetwork,
 ) -> NMFStages:
     """Train an NMF on the markets of `nodes`; equal trainings are shared between systems."""
     gmf = mlp = None
     if config.gmf is not None and config.mlp is not None:
         settings = stage_config(GMFConfig, config, config.gmf)
-        gmf = fit_gmf(nodes, train, valid, settings, options)
+        gmf = fit_gmf(nodes, train, valid, settings, options, network.gmf_type)
         mlp_settings = stage_config(MLPConfig, config, config.mlp)
-        mlp = fit_mlp(nodes, train, valid, mlp_settings, options, gmf.network)
+        start = gmf.network
+        mlp = fit_mlp(nodes, train, valid, mlp_settings, options, start, network.mlp_type)
 
     def build() -> NMFNetwork:
-        network = NMFNetwork(nodes, config.embedding_size, config.hidden, config.dropout)
+        built = network(nodes, config.embedding_size, config.hidden, config.dropout)
         if gmf is not None and mlp is not None:
-            network.start_from(gmf.network, mlp.network)
-        return network
+            built.start_from(gmf.network, mlp.network)
+        return built
 
-    nmf = fit_pointwise(build, nodes, train, valid, config, options, name=NMF.name)
+    nmf = fit_pointwise(build, nodes, train, valid, config, options, name=network.stage)
     return NMFStages(nmf, gmf, mlp)

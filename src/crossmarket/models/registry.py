@@ -8,16 +8,21 @@ from typing import Any
 from crossmarket.errors import UsageError
 from crossmarket.models.acmr.model import ACMR
 from crossmarket.models.base import Recommender
+from crossmarket.models.bi_tgcf import BiTGCF
 from crossmarket.models.conet import CoNet
 from crossmarket.models.cross_stitch import CrossStitch
+from crossmarket.models.dccdr import DCCDR
 from crossmarket.models.dcmpt.model import DCMPT
 from crossmarket.models.ddtcdr import DDTCDR
 from crossmarket.models.dtcdr import DTCDR
 from crossmarket.models.ease import Ease
 from crossmarket.models.fine_tuned import FineTuned
+from crossmarket.models.forec import Forec, NMFForec
 from crossmarket.models.gmf import GMF
 from crossmarket.models.item_knn import ItemKNN
 from crossmarket.models.lightgcn import LightGCN
+from crossmarket.models.ma_nmf import MarketAwareNMF
+from crossmarket.models.maml import MAML
 from crossmarket.models.mlp import MLP
 from crossmarket.models.mmoe import MMoE
 from crossmarket.models.natr import NATR
@@ -25,6 +30,7 @@ from crossmarket.models.nmf import NMF
 from crossmarket.models.plug_ins import find_plug_in, plug_ins
 from crossmarket.models.popularity import DecayedPopularity, Popularity
 from crossmarket.models.star import Star
+from crossmarket.models.wide_deep import WideDeep
 from crossmarket.training.options import RunOptions
 
 #: Every built-in system by its name.
@@ -41,6 +47,11 @@ MODELS: Mapping[str, type[Recommender]] = {
         GMF,
         MLP,
         NMF,
+        WideDeep,
+        MarketAwareNMF,
+        MAML,
+        NMFForec,
+        Forec,
         CoNet,
         DDTCDR,
         DTCDR,
@@ -49,6 +60,8 @@ MODELS: Mapping[str, type[Recommender]] = {
         MMoE,
         Star,
         ACMR,
+        BiTGCF,
+        DCCDR,
     )
 }
 

@@ -1,0 +1,250 @@
+"""MAML: neural matrix factorisation that one gradient step adapts to a market."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from itertools import islice
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from crossmarket.data.dataset import MarketDataset
+from crossmarket.data.splits import market_generator
+from crossmarket.graph.bipartite import NodeMap
+from crossmarket.models.base import ModelConfig
+from crossmarket.models.network import (
+    FittedNetwork,
+    NetworkConfig,
+    NetworkTask,
+    data_key,
+    fit_network,
+    settle,
+    stage_config,
+)
+from crossmarket.models.nmf import NMFConfig, NMFNetwork, fit_nmf
+from crossmarket.models.pointwise import PairScorer, PointwiseRecommender
+from crossmarket.models.validation import Validation
+from crossmarket.training.examples import Examples, ExampleSampler, MarketSampling
+from crossmarket.training.options import RunOptions
+from crossmarket.training.sampling import PositiveSampler
+
+#: Rows of FOREC's validation lists, of which one is the held-out item.
+_LIST_LENGTH = 100
+
+
+class PretrainedNMFConfig(NMFConfig):
+    """Settings of systems that start from an NMF."""
+
+    nmf: NetworkConfig = Field(
+        NetworkConfig(learning_rate=1e-2, reg=1e-7, epochs=25),
+        description="Training of the NMF that is the start. Source: FOREC.",
+    )
+    sampling: MarketSampling = Field(
+        "equal",
+        description="How markets share the NMF's steps: by size, equally many of each (small ones "
+        "start over), or one market a step. Source: FOREC, equal.",
+    )
+
+
+class MetaConfig(PretrainedNMFConfig):
+    """Settings of meta-learning, for `MAML` and what starts from it."""
+
+    shots: int = Field(
+        20, ge=1, description="Rows of a market that adapt, and that judge. Source: FOREC, 20."
+    )
+    inner_rate: float = Field(
+        0.1, gt=0, description="Rate of the adapting gradient step. Source: FOREC, 0.1."
+    )
+    steps: int | None = Field(
+        None,
+        ge=1,
+        description="Most steps of an epoch; by default the largest market is gone through once. "
+        "Source: FOREC's code, once.",
+    )
+
+
+class MAMLConfig(MetaConfig):
+    """Settings of `MAML`; `learning_rate` is that of the outer step."""
+
+    test_adapt: Literal["none", "valid20"] = Field(
+        "none",
+        description="Score as learned, or after a step on `shots` rows of the target's validation "
+        "lists, whose metrics then tell nothing. Source: FOREC's code, valid20.",
+    )
+
+
+class MAML(PointwiseRecommender):
+    """Model-agnostic meta-learning (Finn et al. 2017) of a trained NMF, as in FOREC.
+
+    Each step draws rows `a_m` and `e_m` of every market m and descends the mean over m of
+    `L(theta - alpha * grad L(theta; a_m); e_m)`, second derivatives included. The paper's text
+    and code name the rates differently; as in the code `alpha` is 0.1 and Adam's rate 0.01. A
+    positive keeps its negatives beside it, so `shots` rows are `shots / (1 + num_negatives)`
+    positives.
+    """
+
+    name = "maml"
+    summary = "neural matrix factorisation, meta-learned over markets"
+    paper = "Finn et al. 2017"
+    family = "cross-market"
+    config_class: ClassVar[type[ModelConfig]] = MAMLConfig
+    config: MAMLConfig
+
+    def _learn(
+        self, train: MarketDataset, valid: MarketDataset | None
+    ) -> FittedNetwork[NMFNetwork]:
+        settings = MetaConfig(**self.config.model_dump(exclude={"test_adapt"}))
+        self._stages = fit_maml(self._nodes, train, valid, settings, self.options)
+        learned: FittedNetwork[NMFNetwork] = self._stages["maml"]
+        if self.config.test_adapt == "none" or valid is None:
+            return learned
+        network = self._adapted(learned.network, valid)
+        return FittedNetwork(network, learned.stage_hash, learned.trained)
+
+    def _adapted(self, network: NMFNetwork, valid: MarketDataset) -> NMFNetwork:
+        """A copy after one step on rows that are mostly sampled items, as FOREC's lists are."""
+        held_out = PositiveSampler(valid, self._nodes, [self.target])
+        moved = deepcopy(network)
+        if not len(held_out):
+            return moved
+        generator = market_generator(self.options.seed, self.target)
+        batch = held_out.batch(generator.integers(len(held_out), size=self.config.shots))
+        labels = generator.random(len(batch.users)) < 1 / _LIST_LENGTH
+        sampled = held_out.pairwise(batch, 1, generator)[:, 0]
+        items = np.where(labels, batch.items, sampled) - self._nodes.num_users
+        device = self.options.device
+        logits = moved(
+            torch.from_numpy(batch.users).to(device), torch.from_numpy(items).to(device), 0
+        )
+        wanted = torch.from_numpy(labels).float().to(device)
+        loss = F.binary_cross_entropy_with_logits(logits, wanted)
+        parameters = list(moved.parameters())
+        with torch.no_grad():
+            for parameter, slope in zip(
+                parameters, torch.autograd.grad(loss, parameters), strict=True
+            ):
+                parameter.sub_(self.config.inner_rate * slope)
+        return moved
+
+    def _settled_config(self) -> ModelConfig:
+        earlier = {name: stage for name, stage in self._stages.items() if name != "maml"}
+        return settle(self.config, self._stages["maml"], **earlier)
+
+
+def meta_loss(network: NMFNetwork, examples: Examples, rate: float) -> Tensor:
+    """Mean over markets of the loss after a step of a market's own.
+
+    All markets adapt at once: each has copies of the layers, and of the tables only the rows it
+    uses, since no other row moves.
+
+    Parameters
+    ----------
+    network : NMFNetwork
+        What is adapted.
+    examples : Examples
+        Equally many rows of each market: the first half adapts, the second judges.
+    rate : float
+        Length of the adapting step.
+    """
+    shape = (len(examples.runs), 2, -1)
+    users, items = examples.users.view(shape), examples.items.view(shape)
+    labels = examples.labels.view(shape)
+    drop = network.tower.dropout if network.training else 0.0
+    sides = (users, items, users, items)
+    tables = (network.gmf_users, network.gmf_items, network.mlp_users, network.mlp_items)
+    rows = [table(side) for table, side in zip(tables, sides, strict=True)]
+    own = [read.select(1, 0) for read in rows]
+    layers = [network.tower.first, *network.tower.rest, network.output]
+    dense = [
+        parameter.expand(shape[0], *parameter.shape)
+        for layer in layers
+        for parameter in (layer.weight, layer.bias)
+    ]
+    before = _loss(_logits(own, dense, drop), labels[:, 0])
+    # Markets share nothing here, so the gradient of the sum holds the gradient of each.
+    inner = torch.autograd.grad(before.sum(), [*own, *dense], create_graph=True)
+    moved_rows = []
+    for read, side, slope in zip(rows, sides, inner, strict=False):
+        same = side[:, 1, :, None] == side[:, 0, None, :]
+        moved_rows.append(read.select(1, 1) - rate * (same.to(slope.dtype) @ slope))
+    moved = [value - rate * slope for value, slope in zip(dense, inner[len(own) :], strict=True)]
+    return _loss(_logits(moved_rows, moved, drop), labels[:, 1]).mean()
+
+
+def _logits(rows: Sequence[Tensor], dense: Sequence[Tensor], drop: float) -> Tensor:
+    """NMF of rows [markets, n, d] by layers of each market's own, float32 [markets, n]."""
+    gmf_users, gmf_items, z, mlp_items = rows
+    z = torch.cat([z, mlp_items], -1)
+    layers = list(zip(dense[::2], dense[1::2], strict=True))
+    for weight, bias in layers[:-1]:
+        z = F.dropout(torch.relu(_linear(z, weight, bias)), drop, drop > 0)
+    return _linear(torch.cat([z, gmf_users * gmf_items], -1), *layers[-1]).squeeze(-1)
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy of each market, float32 [markets]."""
+    return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(1)
+
+
+def fit_maml(
+    nodes: NodeMap,
+    train: MarketDataset,
+    valid: MarketDataset | None,
+    config: MetaConfig,
+    options: RunOptions,
+) -> dict[str, FittedNetwork[Any]]:
+    """Train an NMF, then meta-learn it over the markets of `nodes`; both serve every target.
+
+    Returns
+    -------
+    dict of stage to its training, in that order: `gmf` and `mlp` if asked for, `nmf`, `maml`.
+    """
+    stages = fit_nmf(nodes, train, valid, stage_config(NMFConfig, config, config.nmf), options)
+    markets = nodes.markets
+
+    def make_task(network: NMFNetwork) -> NetworkTask:
+        positives = PositiveSampler(train, nodes)
+        sampler = ExampleSampler(
+            positives,
+            config.num_negatives,
+            sampling="equal",
+            negatives=config.negatives,
+            device=options.device,
+        )
+        width = 1 + config.num_negatives
+        share = 2 * width * max(1, config.shots // width)
+        size = share * len(np.unique(positives.markets))
+
+        def batches(generator: np.random.Generator) -> Iterator[Examples]:
+            return islice(sampler.batches(size, generator), config.steps)
+
+        validation = None
+        if valid is not None:
+            validation = Validation(train, valid, markets, config.validation_users)
+        return NetworkTask(
+            network,
+            batches,
+            lambda examples: {"loss": meta_loss(network, examples, config.inner_rate)},
+            validation,
+            PairScorer(network, nodes, options.device),
+        )
+
+    maml = fit_network(
+        deepcopy(stages.nmf.network),
+        config,
+        options,
+        kind=f"{markets[0] if len(markets) == 1 else 'all'}-{MAML.name}",
+        inputs={"nodes": list(markets), **data_key(train, valid, markets)},
+        make_task=make_task,
+        weight_decay=config.reg,
+    )
+    return {**stages.by_name(), "maml": maml}
