@@ -11,6 +11,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from crossmarket.models.layers import fast_dropout
+
 
 class _LaneAttention(torch.autograd.Function):
     @staticmethod
@@ -63,13 +65,6 @@ def lane_attention(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) 
     float32 [heads, head width, positions, sequences]
     """
     return cast(Tensor, _LaneAttention.apply(q, k, v, bias))  # type: ignore[no-untyped-call]
-
-
-def fast_dropout(x: Tensor, share: float, training: bool) -> Tensor:
-    """Dropout from uniform draws, which come several times faster than Bernoulli ones."""
-    if not training or share == 0:
-        return x
-    return x * torch.rand_like(x).ge_(share).div_(1 - share)
 
 
 class LaneEncoderLayer(nn.Module):

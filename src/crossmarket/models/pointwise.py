@@ -34,9 +34,6 @@ from crossmarket.training.examples import (
 from crossmarket.training.options import RunOptions
 from crossmarket.training.sampling import PositiveSampler
 
-#: Pairs scored at once: few enough that their activations stay in the caches.
-_PAIR_BLOCK = 32_768
-
 P = TypeVar("P", bound="PairNetwork")
 
 #: Presets of a system that papers run on the target alone and, as "++", on all markets.
@@ -66,6 +63,8 @@ class PairNetwork(nn.Module):
 
     #: Whether a pair's logit depends on the market apart from the ids.
     per_market: ClassVar[bool] = False
+    #: Pairs scored at once: few enough that their activations stay in the caches.
+    pairs_at_once: int = 32_768
 
     @abstractmethod
     def forward(self, users: Tensor, items: Tensor, market: int) -> Tensor:
@@ -123,7 +122,7 @@ class PairScorer:
         columns = torch.from_numpy(np.atleast_2d(positions)).to(self.device)
         rows = torch.from_numpy(self.nodes.user_nodes(market, users)[:, None]).to(self.device)
         scores = np.empty((len(users), positions.shape[-1]), dtype=np.float32)
-        step = max(1, _PAIR_BLOCK // max(1, positions.shape[-1]))
+        step = max(1, self.network.pairs_at_once // max(1, positions.shape[-1]))
         place = self.nodes.markets.index(market)
         with torch.inference_mode():
             for start in range(0, len(users), step):

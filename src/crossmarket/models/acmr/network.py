@@ -9,8 +9,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from crossmarket.models.lanes import LaneEncoder, fast_dropout
-from crossmarket.models.layers import embedding
+from crossmarket.models.lanes import LaneEncoder
+from crossmarket.models.layers import embedding, fast_dropout
 from crossmarket.models.pointwise import PointwiseConfig
 
 
