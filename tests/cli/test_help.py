@@ -19,6 +19,7 @@ COMMANDS = [
     "data describe",
     "data convert",
     "data split",
+    "models",
     "fit",
     "evaluate",
     "recommend",

@@ -124,7 +124,7 @@ def test_every_experiment_field_is_explained():
 
 def test_every_command_is_in_the_reference():
     page = cli.render()
-    names = ["demo", "fit", "evaluate", "recommend", "check", "compare"]
+    names = ["demo", "models", "fit", "evaluate", "recommend", "check", "compare"]
     names += [f"data {name}" for name in ("describe", "convert", "simulate", "split")]
     for name in names:
         section = page.split(f"\n## crossmarket {name}\n")[1].split("\n## ")[0]

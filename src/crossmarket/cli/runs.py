@@ -46,7 +46,9 @@ def fit(
     markets: Annotated[
         str, typer.Option(help="Markets to learn from besides the targets: all, or uk,de.")
     ] = "all",
-    model: Annotated[str, typer.Option(help="System to fit.")] = "dcmpt",
+    model: Annotated[
+        str, typer.Option(help="System to fit; `crossmarket models` lists them.")
+    ] = "dcmpt",
     preset: Annotated[
         str | None, typer.Option(help="Settings to start from; `default` where there is one.")
     ] = None,

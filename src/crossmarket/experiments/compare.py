@@ -231,7 +231,7 @@ class Comparison:
             "model": system.model,
             "config": model.get_config(),
             "source_split": system.source_split,
-            "versions": versions(),
+            "versions": versions(system.model),
         }
         place = self.folder / "results" / content_hash(key)[:16]
         record: dict[str, Any]

@@ -8,14 +8,22 @@ from importlib.metadata import version
 from pathlib import Path
 
 import crossmarket
+from crossmarket.models.registry import plug_in_versions
 
 _LIBRARIES = ("numpy", "scipy", "polars", "torch", "safetensors")
 
 
-def versions() -> dict[str, str]:
-    """Versions of this package, Python and the numeric libraries."""
-    found = {name: version(name) for name in _LIBRARIES}
-    return {"crossmarket": crossmarket.__version__, "python": platform.python_version(), **found}
+def versions(*models: str) -> dict[str, str]:
+    """Versions of this package, Python, the numeric libraries and what made a result.
+
+    Parameters
+    ----------
+    *models : str
+        Names of systems in use; the packages of those that are plug-ins are added.
+    """
+    own = {"crossmarket": crossmarket.__version__, "python": platform.python_version()}
+    libraries = {name: version(name) for name in _LIBRARIES}
+    return {**own, **libraries, **plug_in_versions(models)}
 
 
 def commit() -> str | None:

@@ -36,7 +36,7 @@ from crossmarket.experiments.locking import LOCK_FILE, locked
 from crossmarket.experiments.provenance import commit, versions
 from crossmarket.experiments.stored_split import is_split, write_split
 from crossmarket.files import read_json, remove_temporaries, write_atomically, write_json
-from crossmarket.models.base import Recommender
+from crossmarket.models.base import Recommender, flat_values
 from crossmarket.models.registry import build_model, find_model
 from crossmarket.training.options import RunOptions
 
@@ -101,7 +101,7 @@ class Run:
             "format": _FORMAT,
             "settings": settings.model_dump(mode="json"),
             "data": data.dataset.fingerprint,
-            "versions": versions(),
+            "versions": versions(settings.model),
         }
         _check_place(path, record)
         cls(path, settings, data).split(settings.protocol)
@@ -222,7 +222,7 @@ class Run:
             "trainable": {name: model.num_trainable() for name, model in fitted.items()},
             "candidates": protocol.candidates_hash(split),
             "data": self.data.dataset.fingerprint,
-            "versions": versions(),
+            "versions": versions(self.settings.model),
             "commit": commit(),
         }
         folder = self.path / protocol.fit_label
@@ -296,22 +296,12 @@ def _require_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     way_out = "choose another folder, or repeat the old command to resume"
     if old["data"] != new["data"]:
         raise UsageError(f"{path} is a run of other data; {way_out}")
-    before, after = _flat(old["settings"]), _flat(new["settings"])
+    before, after = flat_values(old["settings"]), flat_values(new["settings"])
     for name in sorted((before.keys() | after.keys()) - {"targets"}):
         if before.get(name) != after.get(name):
             raise UsageError(
                 f"{path} is a run with {name}={before.get(name)}, not {after.get(name)}; {way_out}"
             )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _check_place(path: Path, record: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ def build_table(
         "data": records[0]["key"]["data"],
         "systems": rows,
         "tests": _tests(experiment, per_user),
-        "versions": versions(),
+        "versions": versions(*(system.model for system in experiment.systems)),
         "commit": commit(),
     }
 
