@@ -121,8 +121,10 @@ class NodeMap:
         """Nodes of a market's user rows."""
         return users.astype(np.int64) + self.user_starts[market]
 
-    def item_nodes(self, items: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Nodes of item rows; every one must be a node of this graph."""
+    def item_nodes(
+        self, items: NDArray[np.integer], market: str | None = None
+    ) -> NDArray[np.int64]:
+        """Nodes of item rows, all of them sold; `market` matters to `DomainNodes` only."""
         return np.searchsorted(self.items, items) + self.num_users
 
     def edges_of(
@@ -130,7 +132,7 @@ class NodeMap:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """User nodes and item nodes of all edges of `dataset` in some of these markets."""
         users = [self.user_nodes(name, dataset.edges(name).users) for name in markets]
-        items = [self.item_nodes(dataset.edges(name).items) for name in markets]
+        items = [self.item_nodes(dataset.edges(name).items, name) for name in markets]
         return np.concatenate(users), np.concatenate(items)
 
     def graph_of(self, dataset: MarketDataset) -> BipartiteGraph:
@@ -146,4 +148,50 @@ def map_nodes(dataset: MarketDataset, markets: Sequence[str]) -> NodeMap:
     items = np.unique(np.concatenate([dataset.catalogue(market) for market in markets]))
     return NodeMap(
         tuple(markets), dict(zip(markets, starts, strict=False)), starts[-1], items.astype(np.int32)
+    )
+
+
+@dataclass(frozen=True)
+class DomainNodes(NodeMap):
+    """A node map in which an item has a node of its own in each domain, a group of markets.
+
+    The graph then falls into one block a domain; `items` lists the domains' items one after the
+    other, sorted within each.
+
+    Attributes
+    ----------
+    domains : dict of market to (start, end)
+        Positions in `items` of what the market's domain sells.
+    """
+
+    domains: dict[str, tuple[int, int]]
+
+    def item_nodes(
+        self, items: NDArray[np.integer], market: str | None = None
+    ) -> NDArray[np.int64]:
+        """Nodes of item rows in the domain of a market, which must sell them."""
+        assert market is not None, "an item's node depends on the market"
+        start, end = self.domains[market]
+        return np.searchsorted(self.items[start:end], items) + start + self.num_users
+
+
+def map_domains(dataset: MarketDataset, domains: Sequence[Sequence[str]]) -> DomainNodes:
+    """Number the users of all markets, then the items of one domain after the other."""
+    parts = [map_nodes(dataset, markets) for markets in domains]
+    users = np.concatenate([[0], np.cumsum([part.num_users for part in parts])]).tolist()
+    items = np.concatenate([[0], np.cumsum([len(part.items) for part in parts])]).tolist()
+    return DomainNodes(
+        tuple(market for part in parts for market in part.markets),
+        {
+            market: first + start
+            for part, first in zip(parts, users, strict=False)
+            for market, start in part.user_starts.items()
+        },
+        users[-1],
+        np.concatenate([part.items for part in parts]),
+        {
+            market: (items[place], items[place + 1])
+            for place, part in enumerate(parts)
+            for market in part.markets
+        },
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from crossmarket.graph.bipartite import BipartiteGraph
+from crossmarket.graph.sparse import SparseMatrix, SparseRows
 
 
 def neighbour_sum(graph: BipartiteGraph, table: Tensor, scale: float = 1.0) -> Tensor:
@@ -66,3 +67,9 @@ def propagate(graph: BipartiteGraph, table: Tensor, num_layers: int) -> Tensor:
     if num_layers == 0:
         return table
     return cast(Tensor, _Propagation.apply(table, graph, num_layers))  # type: ignore[no-untyped-call]
+
+
+def adjacency(graph: BipartiteGraph) -> SparseMatrix:
+    """The normalised adjacency for single differentiable products; symmetric, its own adjoint."""
+    rows = SparseRows(graph.offsets, graph.neighbours, graph.values)
+    return SparseMatrix(rows, rows)

@@ -24,6 +24,20 @@ def bpr(positive: Tensor, negative: Tensor) -> Tensor:
     return F.softplus(negative - positive[:, None]).mean()
 
 
+def cross_entropy(positive: Tensor, negative: Tensor) -> Tensor:
+    """Binary cross entropy of observed (1) and unobserved (0) pairs, mean over all pairs.
+
+    Parameters
+    ----------
+    positive : float [B]
+        Logits of observed pairs.
+    negative : float [B, n]
+        Logits of unobserved items of the same users.
+    """
+    pairs = positive.numel() + negative.numel()
+    return (F.softplus(-positive).sum() + F.softplus(negative).sum()) / pairs
+
+
 class _SampledSoftmax(torch.autograd.Function):
     # Logits, probabilities and gradient take turns in one buffer; composed of built-in steps,
     # six copies of it would be written and read.

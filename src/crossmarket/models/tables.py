@@ -20,6 +20,7 @@ from crossmarket.models.objectives import (
     Similarity,
     as_similarity,
     bpr,
+    cross_entropy,
     sampled_softmax,
     squared_norm,
 )
@@ -34,8 +35,10 @@ from crossmarket.training.stage import Stage, TrainedState
 class ObjectiveConfig(ModelConfig):
     """How pairs are scored and which objective learns the scores."""
 
-    loss: Literal["bpr", "softmax"] = Field(
-        "bpr", description="Pairwise BPR or sampled softmax. Source: DCMPT names none; BPR."
+    loss: Literal["bpr", "bce", "softmax"] = Field(
+        "bpr",
+        description="Pairwise BPR, binary cross entropy of pairs, or sampled softmax. Source: "
+        "DCMPT names none; BPR.",
     )
     similarity: Similarity = Field(
         "dot", description="Inner product or cosine of propagated vectors. Source: LightGCN, dot."
@@ -46,7 +49,7 @@ class ObjectiveConfig(ModelConfig):
     num_negatives: int = Field(
         1,
         ge=1,
-        description="BPR: negatives of each positive; softmax: negatives shared by a market's "
+        description="BPR, BCE: negatives of each positive; softmax: negatives shared by a market's "
         "users in a batch. Source: LightGCN, 1.",
     )
     reg: float = Field(1e-6, ge=0, description="L2 penalty of a batch's rows. Source: DCMPT 1e-6.")
@@ -113,7 +116,7 @@ class PairObjective:
     def prepare(self, batch: Batch, generator: np.random.Generator) -> PairBatch:
         """Draw the batch's negatives."""
         count, same = self.config.num_negatives, []
-        if self.config.loss == "bpr":
+        if self.config.loss != "softmax":
             drawn = [self.sampler.pairwise(batch, count, generator).ravel()]
         else:
             shared = self.sampler.shared(batch, count, generator)
@@ -130,15 +133,24 @@ class PairObjective:
         rows = rows / self.config.temperature**0.5
         size, width = len(batch.positives.users), self.config.num_negatives
         users, items, drawn = rows[:size], rows[size : 2 * size], rows[2 * size :]
-        if self.config.loss == "bpr":
-            positive = (users * items).sum(dim=1)
-            return bpr(positive, torch.einsum("bd,bnd->bn", users, drawn.view(size, width, -1)))
+        if self.config.loss != "softmax":
+            negative = torch.einsum("bd,bnd->bn", users, drawn.view(size, width, -1))
+            compare = bpr if self.config.loss == "bpr" else cross_entropy
+            return compare((users * items).sum(dim=1), negative)
         total = torch.zeros((), device=vectors.device)
         for place, (start, end, _) in enumerate(batch.positives.bounds):
             block = drawn[place * width : (place + 1) * width]
             same = batch.same[place]
             total = total + sampled_softmax(users[start:end], items[start:end], block, same)
         return total / size
+
+    def penalised(self, vectors: Tensor, table: Tensor, batch: PairBatch) -> Tensor:
+        """Mean loss of the batch plus the L2 penalty of the rows of `table` it uses."""
+        ranking = self(vectors, batch)
+        if self.config.reg == 0:
+            return ranking
+        penalty = squared_norm(gather(table, batch.index), len(batch.positives.users))
+        return ranking + self.config.reg * penalty
 
 
 class TableTask:
@@ -169,12 +181,7 @@ class TableTask:
     def losses(self, batch: PairBatch) -> dict[str, Tensor]:
         """Ranking loss and L2 penalty of the rows in use."""
         vectors = propagate(self.graph, self.table, self.config.num_layers)
-        ranking = self.objective(vectors, batch)
-        if self.config.reg == 0:
-            return {"loss": ranking}
-        used = gather(self.table, batch.index)
-        penalty = squared_norm(used, len(batch.positives.users))
-        return {"loss": ranking + self.config.reg * penalty}
+        return {"loss": self.objective.penalised(vectors, self.table, batch)}
 
     def validate(self) -> dict[str, float]:
         """Mean NDCG@10 over the validated markets."""

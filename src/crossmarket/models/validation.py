@@ -68,7 +68,7 @@ def vector_scores(nodes: NodeMap, vectors: Tensor) -> MarketScores:
 
     def score(market: str, users: Rows, items: Rows) -> FloatMatrix:
         if market not in transposed:
-            transposed[market] = np.ascontiguousarray(table[nodes.item_nodes(items)].T)
+            transposed[market] = np.ascontiguousarray(table[nodes.item_nodes(items, market)].T)
         return np.asarray(table[nodes.user_nodes(market, users)] @ transposed[market])
 
     return score

@@ -127,13 +127,13 @@ class ExampleSampler:
         parts = [part for part in parts if len(part)]
         share = max(1, size // len(parts))
         steps = -(-max(map(len, parts)) // share)
-        streams = [_endless(part, steps * share, generator) for part in parts]
+        streams = [endless(part, steps * share, generator) for part in parts]
         for step in range(steps):
             rows = slice(step * share, (step + 1) * share)
             yield self.positives.batch(np.concatenate([stream[rows] for stream in streams]))
 
 
-def _endless(
+def endless(
     rows: NDArray[np.int64], length: int, generator: np.random.Generator
 ) -> NDArray[np.int64]:
     """Shuffle `rows` again and again until there are `length` of them."""

@@ -52,7 +52,7 @@ class PositiveSampler:
         self.users, self.items = nodes.edges_of(train, names)
         counts = [len(train.edges(market)) for market in names]
         self.markets = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-        self.pools = [nodes.item_nodes(train.catalogue(market)) for market in names]
+        self.pools = [nodes.item_nodes(train.catalogue(market), market) for market in names]
         self._pairs = np.sort(self.users * nodes.num_nodes + self.items)
 
     def __len__(self) -> int:
