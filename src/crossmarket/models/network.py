@@ -226,3 +226,8 @@ def freeze(*parts: nn.Module | nn.Parameter) -> None:
     """Exclude modules and parameters from training."""
     for part in parts:
         part.requires_grad_(False)
+
+
+def count_trainable(network: nn.Module) -> int:
+    """Number of scalars of a module that are not frozen."""
+    return sum(tensor.numel() for tensor in network.parameters() if tensor.requires_grad)

@@ -19,6 +19,7 @@ from crossmarket.models.network import (
     FittedNetwork,
     NetworkConfig,
     NetworkTask,
+    count_trainable,
     data_key,
     fit_network,
     seeded,
@@ -250,6 +251,4 @@ class PointwiseRecommender(Recommender):
 
     def num_trainable(self) -> int:
         """Count every scalar that is not frozen."""
-        return sum(
-            tensor.numel() for tensor in self._fitted.network.parameters() if tensor.requires_grad
-        )
+        return count_trainable(self._fitted.network)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from crossmarket.models.layers import fast_dropout
+
 Activation = Literal["relu", "gelu"]
 _ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
 
@@ -55,7 +57,7 @@ class SelfAttention(nn.Module):
         key = self._split(self.key_adapter(self.key(x)))
         logits = query @ key.mT / query.shape[-1] ** 0.5
         weights = logits.masked_fill(~readable[:, None], -torch.inf).softmax(dim=-1)
-        weights = F.dropout(weights, self.dropout, self.training)
+        weights = fast_dropout(weights, self.dropout, self.training)
         mixed = weights @ self._split(self.value(x))
         return self.output(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
@@ -102,14 +104,14 @@ class EncoderLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(width)
         self.widen, self.narrow = nn.Linear(width, inner), nn.Linear(inner, width)
         self.output_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
-        self.activation = _ACTIVATIONS[activation]
+        self.dropout, self.activation = dropout, _ACTIVATIONS[activation]
 
     def forward(self, x: Tensor, readable: Tensor) -> Tensor:
         """Encode tokens, float [n, L, d]; arguments as in `SelfAttention`."""
-        x = self.attention_norm(x + self.dropout(self.attention(x, readable)))
-        inner = self.activation(self.widen(x))
-        return self.output_norm(x + self.dropout(self.narrow(inner)))  # type: ignore[no-any-return]
+        mixed = self.attention(x, readable)
+        x = self.attention_norm(x + fast_dropout(mixed, self.dropout, self.training))
+        thought = self.narrow(self.activation(self.widen(x)))
+        return self.output_norm(x + fast_dropout(thought, self.dropout, self.training))  # type: ignore[no-any-return]
 
 
 def readable_tokens(real: Tensor, *, causal: bool = False) -> Tensor:
