@@ -8,6 +8,7 @@ from typing import Any
 from crossmarket.errors import UsageError
 from crossmarket.models.acmr.model import ACMR
 from crossmarket.models.base import Recommender
+from crossmarket.models.bert4rec.model import Bert4Rec
 from crossmarket.models.bi_tgcf import BiTGCF
 from crossmarket.models.conet import CoNet
 from crossmarket.models.cross_stitch import CrossStitch
@@ -62,6 +63,7 @@ MODELS: Mapping[str, type[Recommender]] = {
         ACMR,
         BiTGCF,
         DCCDR,
+        Bert4Rec,
     )
 }
 
