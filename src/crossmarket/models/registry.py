@@ -10,6 +10,7 @@ from crossmarket.models.acmr.model import ACMR
 from crossmarket.models.base import Recommender
 from crossmarket.models.bert4rec.model import Bert4Rec
 from crossmarket.models.bi_tgcf import BiTGCF
+from crossmarket.models.cat_sr.model import CatSR
 from crossmarket.models.conet import CoNet
 from crossmarket.models.cross_stitch import CrossStitch
 from crossmarket.models.dccdr import DCCDR
@@ -64,6 +65,7 @@ MODELS: Mapping[str, type[Recommender]] = {
         BiTGCF,
         DCCDR,
         Bert4Rec,
+        CatSR,
     )
 }
 
