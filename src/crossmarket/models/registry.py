@@ -23,6 +23,7 @@ from crossmarket.models.forec import Forec, NMFForec
 from crossmarket.models.gmf import GMF
 from crossmarket.models.item_knn import ItemKNN
 from crossmarket.models.lightgcn import LightGCN
+from crossmarket.models.m3rec import M3Rec
 from crossmarket.models.ma_nmf import MarketAwareNMF
 from crossmarket.models.maml import MAML
 from crossmarket.models.mlp import MLP
@@ -31,6 +32,7 @@ from crossmarket.models.natr import NATR
 from crossmarket.models.nmf import NMF
 from crossmarket.models.plug_ins import find_plug_in, plug_ins
 from crossmarket.models.popularity import DecayedPopularity, Popularity
+from crossmarket.models.random_walk import RandomWalk
 from crossmarket.models.star import Star
 from crossmarket.models.wide_deep import WideDeep
 from crossmarket.training.options import RunOptions
@@ -64,6 +66,8 @@ MODELS: Mapping[str, type[Recommender]] = {
         ACMR,
         BiTGCF,
         DCCDR,
+        RandomWalk,
+        M3Rec,
         Bert4Rec,
         CatSR,
     )

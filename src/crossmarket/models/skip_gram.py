@@ -1,0 +1,257 @@
+"""Item vectors from random walks: skip-gram with negative sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from crossmarket.data.dataset import MarketDataset
+from crossmarket.graph.bipartite import NodeMap
+from crossmarket.graph.sparse import SparseMatrix
+from crossmarket.graph.walks import ItemWalks, co_occurrence, stacked_matrix
+from crossmarket.models.base import FloatMatrix, Rows
+from crossmarket.models.network import (
+    FittedNetwork,
+    NetworkConfig,
+    NetworkTask,
+    data_key,
+    fit_network,
+    seeded,
+)
+from crossmarket.models.tables import tensor_hash
+from crossmarket.models.validation import Validation
+from crossmarket.training.gathering import RowIndex, gather
+from crossmarket.training.options import RunOptions
+
+
+class WalkConfig(NetworkConfig):
+    """Settings of skip-gram on walks over the item-item graph, but for the width."""
+
+    walk_length: int = Field(40, ge=2, description="Items of a walk. Source: ours, 40.")
+    walks_per_item: int = Field(
+        10, ge=1, description="Walks from each item, drawn anew each epoch. Source: ours, 10."
+    )
+    window: int = Field(
+        10, ge=1, description="Most steps between the items of a pair. Source: M3Rec, 10."
+    )
+    num_negatives: int = Field(
+        5, ge=1, description="Weight of negatives against one pair. Source: ours, 5."
+    )
+    shared_negatives: int = Field(
+        40,
+        ge=1,
+        description="Items drawn for a walk that all its pairs share; together they weigh "
+        "num_negatives for each pair. Source: ours.",
+    )
+    negative_power: float = Field(
+        0.75,
+        ge=0,
+        description="Negatives are drawn by degree to this power. Source: word2vec, 0.75.",
+    )
+    init_std: float = Field(0.1, gt=0, description="Spread of the first vectors. Source: ours.")
+    batch_size: int = Field(256, ge=1, description="Walks of a step. Source: ours.")
+    epochs: int = Field(5, ge=0, description="Most passes over the items. Source: ours, 5.")
+    learning_rate: float = Field(
+        1e-2, gt=0, description="Rate of Adam. Source: ours; M3Rec 1e-3 for steps of 1024 pairs."
+    )
+
+
+class SkipGramConfig(WalkConfig):
+    """Settings of `SkipGram`."""
+
+    embedding_size: int = Field(128, ge=1, description="Width of a vector. Source: M3Rec, 128.")
+
+
+@dataclass(frozen=True)
+class WalkBatch:
+    """Walks of a step.
+
+    Attributes
+    ----------
+    size : int
+        Number of walks n.
+    centres : RowIndex of n * length
+        Items of the walks.
+    contexts : RowIndex of n * (length + shared negatives)
+        Items of each walk, then the items drawn for it.
+    """
+
+    size: int
+    centres: RowIndex
+    contexts: RowIndex
+
+
+class WalkSampler:
+    """Draws the walks of an epoch and their negatives."""
+
+    def __init__(self, walks: ItemWalks, config: SkipGramConfig, device: str) -> None:
+        self.walks, self.config, self.device = walks, config, device
+        self.starts = np.repeat(np.flatnonzero(walks.degrees), config.walks_per_item)
+        weights = walks.degrees.astype(np.float64) ** config.negative_power
+        self._cumulated = np.cumsum(weights)
+
+    def batches(self, generator: np.random.Generator) -> Iterator[WalkBatch]:
+        """Yield every walk once, in batches."""
+        starts, size = generator.permutation(self.starts), self.config.batch_size
+        for start in range(0, len(starts), size):
+            block = starts[start : start + size]
+            walks = self.walks.draw(block, self.config.walk_length, generator)
+            yield self.batch(walks, self.draw_negatives(len(walks), generator))
+
+    def draw_negatives(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Draw the negatives of some walks, int64 [count, shared_negatives]."""
+        points = generator.random((count, self.config.shared_negatives)) * self._cumulated[-1]
+        drawn: NDArray[np.int64] = np.searchsorted(self._cumulated, points, side="right")
+        return drawn
+
+    def batch(self, walks: NDArray[np.int64], negatives: NDArray[np.int64]) -> WalkBatch:
+        """Make a batch of walks [n, length] and their negatives [n, shared_negatives]."""
+        num_items = len(self._cumulated)
+        contexts = np.concatenate([walks, negatives], axis=1)
+        return WalkBatch(
+            len(walks),
+            RowIndex.of(walks.ravel(), num_items, self.device),
+            RowIndex.of(contexts.ravel(), num_items, self.device),
+        )
+
+
+class SkipGram(nn.Module):
+    """Target and context vectors, smoothed over similar items where a similarity is given.
+
+    Parameters
+    ----------
+    num_items : int
+        Rows of the tables.
+    config : SkipGramConfig
+        Widths, window and negatives.
+    similarity : SparseMatrix, optional
+        B of `v = B V + V`; without it `v = V`.
+    """
+
+    def __init__(
+        self, num_items: int, config: SkipGramConfig, similarity: SparseMatrix | None = None
+    ) -> None:
+        super().__init__()
+        shape = (num_items, config.embedding_size)
+        self.targets = nn.Parameter(torch.randn(shape) * config.init_std)
+        self.contexts = nn.Parameter(torch.randn(shape) * config.init_std)
+        self.similarity = similarity
+        self.signs: Tensor
+        self.weights: Tensor
+        signs, weights = _pair_weights(config)
+        self.register_buffer("signs", signs, persistent=False)
+        self.register_buffer("weights", weights, persistent=False)
+        self._num_pairs = float(weights[:, : config.walk_length].sum())
+
+    def smoothed(self, table: Tensor) -> Tensor:
+        """Vectors of all items, float32 [num_items, d]."""
+        return table if self.similarity is None else self.similarity @ table + table
+
+    def vectors(self) -> Tensor:
+        """Target vectors of all items, float32 [num_items, d], without gradient tracking."""
+        with torch.no_grad():
+            return self.smoothed(self.targets).detach()
+
+    def losses(self, batch: WalkBatch) -> dict[str, Tensor]:
+        """Negated log likelihood, mean over the pairs of the walks."""
+        width = self.targets.shape[1]
+        centres = gather(self.smoothed(self.targets), batch.centres)
+        contexts = gather(self.smoothed(self.contexts), batch.contexts)
+        centres, contexts = (rows.view(batch.size, -1, width) for rows in (centres, contexts))
+        logits = torch.bmm(centres, contexts.transpose(1, 2))
+        total = (F.softplus(logits * self.signs) * self.weights).sum()
+        return {"loss": total / (batch.size * self._num_pairs)}
+
+
+def _pair_weights(config: SkipGramConfig) -> tuple[Tensor, Tensor]:
+    """Signs [length + shared negatives] and weights [length, the same] of a walk's logits.
+
+    A pair of the window weighs 1. The negatives of a centre together weigh `num_negatives` for
+    each of its pairs.
+    """
+    places = torch.arange(config.walk_length)
+    apart = (places[:, None] - places).abs()
+    positive = ((apart > 0) & (apart <= config.window)).float()
+    share = config.num_negatives / config.shared_negatives
+    negative = positive.sum(dim=1, keepdim=True) * share
+    weights = torch.cat([positive, negative.expand(-1, config.shared_negatives)], dim=1)
+    signs = torch.ones(weights.shape[1])
+    signs[: config.walk_length] = -1
+    return signs, weights
+
+
+def cosine_scores(users: FloatMatrix, items: FloatMatrix) -> FloatMatrix:
+    """Cosine of user vectors [n, d] and item vectors [m, d], float32 [n, m]; 0 for no vector."""
+    first, second = (
+        rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        for rows in (users, items)
+    )
+    return np.asarray(first @ second.T, dtype=np.float32)
+
+
+def fit_skip_gram(
+    nodes: NodeMap,
+    train: MarketDataset,
+    valid: MarketDataset | None,
+    config: SkipGramConfig,
+    options: RunOptions,
+    similarity: csr_array | None = None,
+) -> FittedNetwork[SkipGram]:
+    """Learn vectors of the items of `nodes`; equal trainings are shared between systems.
+
+    Where a validation part is given, it judges the mean vector of a user's items against the
+    vector of each item.
+
+    Parameters
+    ----------
+    nodes : NodeMap
+        Markets whose users link items, and the items.
+    train, valid : MarketDataset
+        Training interactions; held-out ones for early stopping.
+    config : SkipGramConfig
+        Walks, widths and schedule.
+    options : RunOptions
+        Seed, threads, workspace.
+    similarity : sparse [items, items], optional
+        Regularises the vectors; see `SkipGram`.
+    """
+    smoothing = None if similarity is None else SparseMatrix.of(similarity, options.device)
+    with seeded(options.seed):
+        network = SkipGram(len(nodes.items), config, smoothing).to(options.device)
+
+    def score(market: str, users: Rows, items: Rows) -> FloatMatrix:
+        vectors = network.vectors().cpu().numpy()
+        histories = train.matrix(market)[users][:, nodes.items]
+        return cosine_scores(histories @ vectors, vectors[np.searchsorted(nodes.items, items)])
+
+    def make_task(network: SkipGram) -> NetworkTask:
+        walks = ItemWalks.of(co_occurrence(stacked_matrix(train, nodes)))
+        sampler = WalkSampler(walks, config, options.device)
+        validation = None
+        if valid is not None:
+            validation = Validation(train, valid, nodes.markets, config.validation_users)
+        return NetworkTask(network, sampler.batches, network.losses, validation, score)
+
+    alone = len(nodes.markets) == 1
+    entries = [] if similarity is None else [similarity.indptr, similarity.indices, similarity.data]
+    return fit_network(
+        network,
+        config,
+        options,
+        kind=f"{nodes.markets[0] if alone else 'all'}-skip-gram",
+        inputs={
+            "nodes": list(nodes.markets),
+            "similarity": [tensor_hash(torch.from_numpy(part)) for part in entries],
+            **data_key(train, valid, nodes.markets),
+        },
+        make_task=make_task,
+        weight_decay=config.reg,
+    )
