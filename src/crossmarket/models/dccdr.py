@@ -133,7 +133,7 @@ class DualDomains:
         self.objective = PairObjective(config, self.sampler, device)
         own = self.sampler.markets == 0
         self.target, self.source = np.flatnonzero(own), np.flatnonzero(~own)
-        self.num_domains = 2 if len(self.source) else 1
+        self.num_domains = (len(self.target) > 0) + (len(self.source) > 0)
         first, second = (np.unique(self.sampler.items[part]) for part in (self.target, self.source))
         #: Nodes of the items that have training edges in both domains, int64 [2, shared].
         self.shared = self._aligned(first, second)
@@ -148,11 +148,11 @@ class DualDomains:
         return np.stack([first[left], second[right]])
 
     def batches(self, generator: np.random.Generator) -> Iterator[DualBatch]:
-        """Yield every positive of the target once, and as many of the sources."""
-        order = [generator.permutation(self.target)]
-        if len(self.source):
-            order.append(endless(self.source, len(self.target), generator))
-        for start in range(0, len(self.target), self.config.batch_size):
+        """Yield every positive of the larger domain once, and as many of the other."""
+        parts = [part for part in (self.target, self.source) if len(part)]
+        length = max(map(len, parts), default=0)
+        order = [endless(part, length, generator) for part in parts]
+        for start in range(0, length, self.config.batch_size):
             rows = slice(start, start + self.config.batch_size)
             batch = self.sampler.batch(np.concatenate([part[rows] for part in order]))
             pairs = self.objective.prepare(batch, generator)
@@ -183,9 +183,9 @@ class DCCDR(EmbeddingRecommender):
     two graphs: `BPR_target + BPR_sources + alpha * contrast`. A target's items are ranked by the
     inner products of its whole vectors.
 
-    The paper contrasts users, here it is items. An epoch passes over the target's positives once,
-    with as many of the sources; a step contrasts the items of its positives that have training
-    edges in both domains.
+    The paper contrasts users, here it is items. A step has as many positives of the sources as of
+    the target, and contrasts those of their items that have training edges in both; an epoch
+    passes once over the larger domain, the smaller one starts over.
     """
 
     name = "dccdr"
