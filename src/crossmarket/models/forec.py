@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.models.base import ModelConfig
 from crossmarket.models.layers import perceptron
-from crossmarket.models.maml import MetaConfig, PretrainedNMFConfig, fit_maml
-from crossmarket.models.network import FittedNetwork, NetworkConfig, freeze, settle, stage_config
+from crossmarket.models.maml import MetaConfig, PretrainedNMFConfig, StageConfig, fit_maml
+from crossmarket.models.network import FittedNetwork, freeze, settle, stage_config
 from crossmarket.models.nmf import NMFConfig, NMFNetwork, fit_nmf
 from crossmarket.models.pointwise import PairNetwork, PointwiseRecommender, fit_pointwise
 
@@ -35,9 +35,8 @@ class NMFForecConfig(PretrainedNMFConfig):
 class ForecConfig(NMFForecConfig, MetaConfig):
     """Settings of `Forec`."""
 
-    maml: NetworkConfig = Field(
-        NetworkConfig(learning_rate=1e-2, reg=1e-7, epochs=25),
-        description="Meta-learning that the fork starts from. Source: FOREC's code.",
+    maml: StageConfig = Field(
+        StageConfig(), description="Meta-learning that the fork starts from. Source: FOREC's code."
     )
 
 

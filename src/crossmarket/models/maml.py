@@ -37,12 +37,19 @@ from crossmarket.training.sampling import PositiveSampler
 _LIST_LENGTH = 100
 
 
+class StageConfig(NetworkConfig):
+    """Settings of a training that comes before the last one."""
+
+    learning_rate: float = Field(1e-2, gt=0, description="Rate of Adam. Source: FOREC, 0.01.")
+    reg: float = Field(1e-7, ge=0, description="Weight decay of Adam. Source: FOREC, 1e-7.")
+    epochs: int = Field(25, ge=0, description="Most epochs. Source: FOREC's code, 25.")
+
+
 class PretrainedNMFConfig(NMFConfig):
     """Settings of systems that start from an NMF."""
 
-    nmf: NetworkConfig = Field(
-        NetworkConfig(learning_rate=1e-2, reg=1e-7, epochs=25),
-        description="Training of the NMF that is the start. Source: FOREC.",
+    nmf: StageConfig = Field(
+        StageConfig(), description="Training of the NMF that is the start. Source: FOREC."
     )
     sampling: MarketSampling = Field(
         "equal",
