@@ -7,7 +7,7 @@ from hypothesis import example, given
 from tests.graph.dense import bipartite_edges, dense_adjacency
 from tests.toys import dataset_of
 
-from crossmarket.graph.bipartite import build_graph, map_nodes
+from crossmarket.graph.bipartite import build_graph, map_domains, map_nodes
 
 MARKETS = dataset_of(
     [
@@ -110,3 +110,38 @@ def test_many_nodes_do_not_overflow(size):
     graph = build_graph(users, users, size, size)
     assert graph.neighbours.tolist() == [2 * size - 1, size - 1]
     assert graph.values.tolist() == [1.0, 1.0]
+
+
+def test_an_item_has_a_node_in_each_domain_that_sells_it():
+    nodes = map_domains(MARKETS, [["uk"], ["us", "de"]])
+    assert nodes.markets == ("uk", "us", "de")
+    assert nodes.user_starts == {"uk": 0, "us": 2, "de": 3}
+    assert nodes.num_users == 5
+    assert MARKETS.items.take(nodes.items) == ["a", "c", "d", "b", "d", "z"]
+    assert nodes.domains == {"uk": (0, 3), "us": (3, 6), "de": (3, 6)}
+    assert nodes.num_nodes == 11
+    rows = MARKETS.items.rows(["d"])
+    found = {market: nodes.item_nodes(rows, market).tolist() for market in nodes.markets}
+    assert found == {"uk": [7], "us": [9], "de": [9]}
+
+
+def test_the_graph_of_several_domains_is_a_block_for_each():
+    domains = [["uk"], ["us", "de"]]
+    nodes = map_domains(MARKETS, domains)
+    whole = to_dense(nodes.graph_of(MARKETS))
+    block_of = np.repeat([0, 1, 0, 1], [2, 3, 3, 3])  # users, then items
+    assert not whole[block_of[:, None] != block_of].any()
+    for place, markets in enumerate(domains):
+        own = np.flatnonzero(block_of == place)
+        alone = to_dense(map_nodes(MARKETS, markets).graph_of(MARKETS))
+        np.testing.assert_array_equal(whole[np.ix_(own, own)], alone)
+
+
+def test_one_domain_is_the_merged_graph():
+    merged, one = map_nodes(MARKETS, ["de", "uk"]), map_domains(MARKETS, [["de", "uk"]])
+    assert one.user_starts == merged.user_starts
+    np.testing.assert_array_equal(one.items, merged.items)
+    for ours, theirs in zip(
+        one.edges_of(MARKETS, ["uk"]), merged.edges_of(MARKETS, ["uk"]), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)

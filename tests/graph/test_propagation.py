@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from tests.graph.dense import bipartite_edges, dense_adjacency, dense_mean
 
 from crossmarket.graph.bipartite import build_graph
-from crossmarket.graph.propagation import layer_mean, neighbour_sum, propagate
+from crossmarket.graph.propagation import adjacency, layer_mean, neighbour_sum, propagate
 
 
 def random_case(seed=0, num_users=30, num_items=20, width=5):
@@ -82,6 +82,17 @@ def test_neighbour_sum_is_one_product():
     for scale in (1.0, 0.25):
         actual = neighbour_sum(graph, table, scale).double()
         torch.testing.assert_close(actual, product * scale, rtol=1e-5, atol=1e-6)
+
+
+def test_a_single_product_and_its_gradient_are_the_dense_ones():
+    graph, dense, table = random_case()
+    leaf = table.clone().requires_grad_(True)
+    weights = torch.randn(table.shape, generator=torch.Generator().manual_seed(1))
+    actual = adjacency(graph) @ leaf
+    torch.testing.assert_close(actual.double(), dense @ table.double(), rtol=1e-5, atol=1e-6)
+    (actual * weights).sum().backward()
+    expected = dense.T @ weights.double()
+    torch.testing.assert_close(leaf.grad.double(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_same_input_gives_the_same_bytes_on_any_number_of_threads():

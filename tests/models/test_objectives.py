@@ -7,7 +7,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from crossmarket.models.objectives import as_similarity, bpr, sampled_softmax, squared_norm
+from crossmarket.models.objectives import (
+    as_similarity,
+    bpr,
+    cross_entropy,
+    sampled_softmax,
+    squared_norm,
+)
 
 
 def normal(*shape, seed=0, scale=1.0):
@@ -41,6 +47,16 @@ def test_bpr_falls_when_the_positive_rises_and_bears_extremes():
     negative = torch.zeros(1, 1)
     values = [bpr(torch.tensor([score]), negative).item() for score in (-1e4, 0.0, 1e4)]
     assert values == pytest.approx([1e4, math.log(2), 0.0])
+
+
+def test_cross_entropy_is_the_mean_over_all_pairs_and_bears_extremes():
+    positive, negative = normal(4), normal(4, 3, seed=1)
+    share = [1 / (1 + math.exp(-logit)) for logit in positive.tolist()]
+    others = [1 / (1 + math.exp(-logit)) for logit in negative.ravel().tolist()]
+    expected = -sum(math.log(p) for p in share) - sum(math.log(1 - p) for p in others)
+    assert cross_entropy(positive, negative).item() == pytest.approx(expected / 16, rel=1e-5)
+    wrong = cross_entropy(torch.tensor([-1e4]), torch.tensor([[1e4, -1e4]]))
+    assert wrong.item() == pytest.approx(2e4 / 3)
 
 
 @settings(max_examples=40)

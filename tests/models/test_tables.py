@@ -46,7 +46,7 @@ def loss_by_loop(vectors, config, sampler, seed):
     """Draw as the objective does, then loop over the positives and their negatives."""
     rng = np.random.default_rng(seed)
     batch = next(sampler.batches(25, rng))
-    if config.loss == "bpr":
+    if config.loss != "softmax":
         drawn = sampler.pairwise(batch, config.num_negatives, rng).tolist()
     else:
         shared = sampler.shared(batch, config.num_negatives, rng)
@@ -58,6 +58,9 @@ def loss_by_loop(vectors, config, sampler, seed):
         others = [unit[user] @ unit[n] / config.temperature for n in negatives]
         if config.loss == "bpr":
             total += sum(torch.log1p((other - positive).exp()) for other in others) / len(others)
+        elif config.loss == "bce":
+            terms = [torch.log1p((-positive).exp()), *(torch.log1p(o.exp()) for o in others)]
+            total += sum(terms) / len(terms)
         else:
             kept = [o for o, n in zip(others, negatives, strict=True) if n != item]
             total += torch.stack([positive, *kept]).logsumexp(dim=0) - positive
@@ -65,7 +68,7 @@ def loss_by_loop(vectors, config, sampler, seed):
 
 
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
-@pytest.mark.parametrize("loss", ["bpr", "softmax"])
+@pytest.mark.parametrize("loss", ["bpr", "bce", "softmax"])
 def test_the_loss_of_a_batch_is_that_of_a_loop_over_its_pairs(nodes, sampler, loss, similarity):
     config = ObjectiveConfig(loss=loss, similarity=similarity, temperature=0.4, num_negatives=6)
     vectors = initial_table(nodes, small(init_std=1.0), 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.toys import tiny_config
 
-from crossmarket.graph.bipartite import map_nodes
+from crossmarket.graph.bipartite import map_domains, map_nodes
 from crossmarket.metrics.ranking import ranking_metrics
 from crossmarket.models.tables import TableConfig, initial_table
 from crossmarket.models.validation import Validation, vector_scores
@@ -60,3 +60,15 @@ def test_validation_may_look_at_fewer_users(split):
         for _ in range(2)
     ]
     assert again[0] == again[1]
+
+
+def test_vectors_are_scored_by_the_nodes_of_their_market(split):
+    """Item nodes of its own for each market: the scores are those of one table after another."""
+    nodes = map_domains(split.train, [[market] for market in MERGED])
+    vectors = vectors_of(nodes, 2)
+    score = vector_scores(nodes, vectors)
+    for market in MERGED:
+        users, items = np.arange(4), split.train.catalogue(market)
+        own = vectors[nodes.user_nodes(market, users)]
+        sold = vectors[nodes.item_nodes(items, market)]
+        np.testing.assert_allclose(score(market, users, items), own @ sold.T, rtol=1e-5, atol=1e-7)
