@@ -1,6 +1,6 @@
 """Every system of an experiment, each in a process of its own: quality, and what it costs.
 
-    python experiments/every_system.py experiments/every-system-ratio.yaml --out FOLDER
+    python experiments/every_system.py --protocol time-full --out FOLDER
 
 A system that has its result and its costs is not run again, so the script can be stopped and
 started at will. Trained stages are shared through FOLDER/stages: what one system has pre-trained,
@@ -23,47 +23,50 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 
 from crossmarket.data.readers import read_data
+from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.compare import Comparison, Experiment, SystemConfig, load_experiment
 from crossmarket.experiments.provenance import commit
 from crossmarket.experiments.tables import build_table, write_table
 from crossmarket.files import read_json, write_json, write_text
 
+PLAN = Path(__file__).with_name("every-system.yaml")
 COSTS = "costs.json"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("experiment", type=Path)
+    parser.add_argument("--protocol", help="instead of the experiment's own")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", help="title of the one system to run, in this process")
     parser.add_argument("--table", action="store_true", help="only write tables of what is there")
     options = parser.parse_args()
-    experiment = load_experiment(options.experiment)
+    experiment = load_experiment(PLAN)
+    if options.protocol:
+        protocol = Protocol(name=options.protocol).require_known()
+        experiment = experiment.model_copy(update={"protocol": protocol})
     if options.only is not None:
         (system,) = [entry for entry in experiment.systems if entry.title == options.only]
-        compute(options.experiment, experiment, (system,), options.out)
+        compute(experiment, (system,), options.out)
         return
     for system in experiment.systems:
         costs = known_costs(options.out)
         if system.title in costs or options.table:
             continue
-        found = run_alone(options.experiment, system, options.out)
+        found = run_alone(experiment, system, options.out)
         if found is not None:
             write_json(options.out / COSTS, {**costs, system.title: found})
             print(system.title, json.dumps(found), flush=True)
-    write_tables(options.experiment, experiment, options.out)
+    write_tables(experiment, options.out)
 
 
 def known_costs(folder: Path) -> dict[str, Any]:
     return dict(read_json(folder / COSTS)) if (folder / COSTS).is_file() else {}
 
 
-def compute(
-    path: Path, experiment: Experiment, systems: tuple[SystemConfig, ...], folder: Path
-) -> None:
+def compute(experiment: Experiment, systems: tuple[SystemConfig, ...], folder: Path) -> None:
     """Run some systems of the experiment, or read their results where they are known."""
     chosen = experiment.model_copy(update={"systems": systems, "reference": systems[0].title})
-    data = read_data((path.parent / experiment.data).resolve())
+    data = read_data((PLAN.parent / experiment.data).resolve())
     records, per_user = Comparison(chosen, folder, data).run()
     for record in records:
         print(record["title"], json.dumps(record["macro"]), flush=True)
@@ -72,11 +75,12 @@ def compute(
         write_table(folder, build_table(chosen, records, per_user), per_user)
 
 
-def run_alone(path: Path, system: SystemConfig, folder: Path) -> dict[str, Any] | None:
+def run_alone(experiment: Experiment, system: SystemConfig, folder: Path) -> dict[str, Any] | None:
     """Run one system in a fresh process; its costs, or None if it failed."""
     before = set(finished_stages(folder))
     started, load = time.monotonic(), os.getloadavg()[0]
-    arguments = [str(path), "--out", str(folder), "--only", system.title]
+    protocol = experiment.protocol.name
+    arguments = ["--protocol", protocol, "--out", str(folder), "--only", system.title]
     child = subprocess.Popen([sys.executable, __file__, *arguments])
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
@@ -106,13 +110,13 @@ def finished_stages(folder: Path) -> list[Path]:
     return [place.parent for place in (folder / "stages").glob("*/stage.json")]
 
 
-def write_tables(path: Path, experiment: Experiment, folder: Path) -> None:
+def write_tables(experiment: Experiment, folder: Path) -> None:
     costs = known_costs(folder)
     done = tuple(system for system in experiment.systems if system.title in costs)
     if len(done) > 1 and experiment.reference in costs:
-        compute(path, experiment, done, folder)
+        compute(experiment, done, folder)
     lines = [
-        f"# What the systems cost: {experiment.name}",
+        f"# What the systems cost: {experiment.name}, {experiment.protocol.label}",
         "",
         f"{experiment.threads} thread(s), all markets of one seed, evaluation included; stages "
         "that an earlier row trained are not counted again. An epoch's seconds include validation.",
@@ -121,8 +125,7 @@ def write_tables(path: Path, experiment: Experiment, folder: Path) -> None:
         "|---|---:|---:|---:|---|---:|---:|",
     ]
     for system in done:
-        cost = costs[system.title]
-        lines += cost_rows(system.title, cost)
+        lines += cost_rows(system.title, costs[system.title])
     total = sum(cost["seconds"] for cost in costs.values())
     lines += ["", f"Together {total / 3600:.2f} hours."]
     write_text(folder / "costs.md", "\n".join(lines) + "\n")
