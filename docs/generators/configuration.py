@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import yaml
@@ -15,7 +17,8 @@ from pydantic import BaseModel
 from crossmarket.data.simulate import SimulationConfig
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.compare import Experiment, SystemConfig
-from crossmarket.models.base import ModelConfig, Recommender
+from crossmarket.models.base import ModelConfig, Recommender, flat_values
+from crossmarket.models.facts import split_description
 from crossmarket.models.registry import MODELS
 
 _BOUNDS = {
@@ -42,6 +45,7 @@ a config built in Python without a preset starts from the defaults in the tables
 def render() -> str:
     """Render the whole page."""
     lines = [GENERATED, "", "# Configuration", "", _INTRODUCTION, "", "## Systems", ""]
+    lines += [*_index(), ""]
     for model in MODELS.values():
         lines += _system(model)
     lines += ["## Shared sections", ""]
@@ -66,26 +70,44 @@ def render() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _index() -> list[str]:
+    """Links to the systems of each family."""
+    families: dict[str, list[str]] = {}
+    for name, model in MODELS.items():
+        families.setdefault(model.family, []).append(f"[`{name}`](#{name})")
+    return [f"- {family}: {', '.join(links)}" for family, links in families.items()]
+
+
 def _system(model: type[Recommender]) -> list[str]:
     config = model.config_class
-    lines = [f"### {model.name}", "", f"{model.summary[0].upper()}{model.summary[1:]}.", ""]
-    inherited = [base for base in config.__mro__[1:] if base in _shared()]
-    if inherited:
-        name = inherited[0].__name__
-        lines += [f"All settings of [{name}](#{anchor(name)}), and:", ""]
-    return [*lines, *_fields(config, inherited), "", *_presets(model)]
+    facts = "; ".join(dict.fromkeys([model.paper, model.family]))
+    lines = [f"### {model.name}", ""]
+    lines += [f"{model.summary[0].upper()}{model.summary[1:]} ({facts}).", ""]
+    inherited = next((base for base in config.__mro__[1:] if base in _shared()), None)
+    if inherited is None:
+        return [*lines, *_fields(config), "", *_presets(model)]
+    name = inherited.__name__
+    linked = f"All settings of [{name}](#{anchor(name)})"
+    changed = _fields(config, inherited)
+    lines += [*([f"{linked}, and:", "", *changed] if changed else [f"{linked}."]), ""]
+    return [*lines, *_presets(model)]
 
 
-def _shared() -> list[type[ModelConfig]]:
-    """Return config classes that are sections of others, in the order they are met."""
+@cache
+def _shared() -> tuple[type[ModelConfig], ...]:
+    """Config classes that are sections of others or that several systems build on."""
     found: dict[str, type[ModelConfig]] = {}
     waiting = [model.config_class for model in MODELS.values()]
+    bases = Counter(config.__mro__[1] for config in dict.fromkeys(waiting))
+    for base, count in bases.items():
+        if count > 1 and issubclass(base, ModelConfig) and base.model_fields:
+            found[base.__name__] = base
     while waiting:
         for section in _sections(waiting.pop(0)):
             if section.__name__ not in found:
                 found[section.__name__] = section
                 waiting.append(section)
-    return list(found.values())
+    return tuple(found.values())
 
 
 def _sections(config: type[BaseModel]) -> Iterator[type[ModelConfig]]:
@@ -96,24 +118,23 @@ def _sections(config: type[BaseModel]) -> Iterator[type[ModelConfig]]:
                 yield candidate
 
 
-def _fields(config: type[BaseModel], inherited: Sequence[type[BaseModel]] = ()) -> list[str]:
-    schema = config.model_json_schema(ref_template="{model}")
+def _fields(config: type[BaseModel], inherited: type[BaseModel] | None = None) -> list[str]:
+    """Table of the fields; without those that are as in the class that they come from."""
+    known = {} if inherited is None else _properties(inherited)
     rows = []
-    for name, facts in schema["properties"].items():
-        if any(name in base.model_fields for base in inherited):
+    for name, facts in _properties(config).items():
+        if known.get(name) == facts:
             continue
-        meaning, source = _meaning(facts.get("description", ""))
+        meaning, source = split_description(facts.get("description", ""))
         rows.append([f"`{name}`", _type(facts), _default(facts), meaning, source])
     header = ["name", "values", "default", "meaning", "source"]
     if not any(row[-1] for row in rows):
         header, rows = header[:-1], [row[:-1] for row in rows]
-    return table(header, rows)
+    return table(header, rows) if rows else []
 
 
-def _meaning(description: str) -> tuple[str, str]:
-    match = re.fullmatch(r"(.*?)(?:\s*Source: (.*?)\.?)?", description, flags=re.DOTALL)
-    assert match is not None
-    return match[1].strip().rstrip("."), match[2] or ""
+def _properties(config: type[BaseModel]) -> dict[str, Any]:
+    return dict(config.model_json_schema(ref_template="{model}").get("properties", {}))
 
 
 def _type(facts: Mapping[str, Any]) -> str:
@@ -145,16 +166,16 @@ def _default(facts: Mapping[str, Any]) -> str:
 def _presets(model: type[Recommender]) -> list[str]:
     if not model.presets:
         return []
-    flat = {name: dict(_flat(values)) for name, values in model.presets.items()}
-    whole = [name for name in ("default", "paper") if name in flat]
-    rows = [[f"`{name}`", "the defaults above", _settings(flat[name])] for name in whole]
-    paired = []
+    flat = {name: flat_values(values) for name, values in model.presets.items()}
+    start = flat.get("default", {})
+    rows, paired = [], []
     for name, values in flat.items():
-        if name in whole or name.startswith("paper-"):
-            continue
-        rows.append([f"`{name}`", "`default`", _settings(_changes(flat["default"], values))])
         if f"paper-{name}" in flat:
             paired.append(name)
+        if name in ("default", "paper") or not start:
+            rows.append([f"`{name}`", "the defaults above", _settings(values)])
+        elif not name.startswith("paper-"):
+            rows.append([f"`{name}`", "`default`", _settings(_changes(start, values))])
     lines = ["Presets:", "", *table(["preset", "starts from", "changes"], rows), ""]
     if paired:
         lines += [
@@ -163,14 +184,6 @@ def _presets(model: type[Recommender]) -> list[str]:
             "",
         ]
     return lines
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

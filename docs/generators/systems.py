@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from docs.generators.markdown import table
 
+from crossmarket.models.facts import COUNTED_ON, supports, trainable_counts
 from crossmarket.models.registry import MODELS
 
 
 def render() -> str:
-    """Render one row for each registered system."""
+    """Render one row for each built-in system."""
+    counts = trainable_counts()
     rows = [
         [
             f"[`{name}`](docs/configuration.md#{name})",
             model.summary,
-            _yes(model.uses_sources),
-            _yes(model.supports_fold_in),
-            _yes(model.supports_cold_users),
+            model.paper,
+            model.family,
+            f"{counts[name]:,}" if name in counts else "-",
+            ", ".join(supports(model)),
         ]
         for name, model in MODELS.items()
     ]
-    header = ["name", "what it is", "uses sources", "fold-in", "cold users"]
-    return "\n".join(table(header, rows))
-
-
-def _yes(fact: bool) -> str:
-    return "yes" if fact else "no"
+    header = ["name", "what it is", "paper", "family", f"parameters<br>{COUNTED_ON}", "supports"]
+    return "\n".join(table(header, rows, "llllr"))

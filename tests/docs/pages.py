@@ -11,18 +11,20 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 #: First words of lines that are shown, not run.
-NOT_RUN = ("make", "git")
+NOT_RUN = ("make", "git", "pip")
 
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: A fenced block, and the file it is: a line of nothing but "`pyproject.toml`:" comes before it.
+_FENCE = re.compile(r"(?:^`([\w.-]+)`:\n\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, its text, its first line in the page."""
+    """A fenced block: its language, its text, its first line in the page, the file it is."""
 
     language: str
     text: str
     line: int
+    file: str | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def text_of(page):
 def blocks(page):
     text = text_of(page)
     return [
-        Block(match[1], match[2], text.count("\n", 0, match.start()) + 2)
+        Block(match[2], match[3], text.count("\n", 0, match.start(3)) + 1, match[1])
         for match in _FENCE.finditer(text)
     ]
 

@@ -9,6 +9,7 @@ from docs.generators.markdown import anchor, replace_section, table
 from tests.docs.pages import ROOT
 
 from crossmarket.experiments.compare import Experiment
+from crossmarket.models.facts import trainable_counts
 from crossmarket.models.registry import MODELS
 from docs import build
 
@@ -108,7 +109,11 @@ def test_without_tables_there_are_no_numbers():
 def test_every_system_has_a_row_and_its_settings():
     page, rows = configuration.render(), systems.render()
     for name, model in MODELS.items():
-        assert f"[`{name}`](docs/configuration.md#{name})" in rows
+        (row,) = [line for line in rows.splitlines() if f"[`{name}`]" in line]
+        assert f"| [`{name}`](docs/configuration.md#{name}) |" in row
+        count = f"{trainable_counts()[name]:,}" if name in trainable_counts() else "-"
+        assert f"| {model.paper} | {model.family} | {count} |" in row
+        assert f"[`{name}`](#{name})" in page
         assert f"\n### {name}\n" in page
         for field in model.config_class.model_fields:
             assert f"| `{field}` |" in page

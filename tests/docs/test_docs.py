@@ -18,6 +18,7 @@ from tests.docs.pages import (
     name_of,
     text_of,
 )
+from tests.packages import EXAMPLE, install_example
 
 from crossmarket.models.dcmpt.config import VARIANTS
 from crossmarket.models.dcmpt.model import DCMPT
@@ -34,9 +35,13 @@ FORBIDDEN = re.compile(
 def test_code_blocks_run_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    # As after the `pip install` that a page shows.
+    monkeypatch.syspath_prepend(install_example(tmp_path / "site-packages"))
     namespace = {"__name__": "page"}
     for block in blocks(page):
-        if block.language == "python":
+        if block.file is not None:
+            Path(block.file).write_text(block.text, encoding="utf-8")
+        elif block.language == "python":
             place = f"{name_of(page)}:{block.line}"
             exec(compile(block.text, place, "exec"), namespace)
         elif block.language == "bash":
@@ -45,6 +50,14 @@ def test_code_blocks_run_in_order(page, tmp_path, monkeypatch):
                     result = run(*command.words[1:])
                     assert result.code == command.exit_code, (command, result)
                     assert result.code == 0 or result.err.startswith("error: ")
+
+
+def test_the_files_of_the_example_stand_whole_in_the_page():
+    shown = {block.file: block.text for block in blocks(ROOT / "docs" / "adding-a-system.md")}
+    del shown[None]
+    files = [path for path in EXAMPLE.iterdir() if path.is_file()]
+    assert shown == {path.name: text_of(path) for path in files}
+    assert len(shown["biased_mf.py"].splitlines()) <= 100
 
 
 def test_the_installed_script_runs_the_same_command_line(tmp_path):
@@ -64,7 +77,7 @@ def test_the_installed_script_runs_the_same_command_line(tmp_path):
 def test_shown_commands_exist(page):
     targets = set(re.findall(r"^([a-z]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
     for block in blocks(page):
-        assert block.language in ("python", "bash", "text", "yaml"), (page, block.line)
+        assert block.language in ("python", "bash", "text", "toml", "yaml"), (page, block.line)
         if block.language != "bash":
             continue
         for command in commands(block):

@@ -107,7 +107,7 @@ def _check_run(path: Path) -> CheckReport:
             tables.append(_leaks(name, read_split(folder)))
         except CrossmarketError as error:
             damage.append(str(error))
-    for record_file in sorted(path.glob("*/stages/*/stage.json")):
+    for record_file in sorted(path.glob("*/stages/**/stage.json")):
         stage = record_file.parent
         checked.append(f"stage {stage.name}")
         try:

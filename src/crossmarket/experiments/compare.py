@@ -23,7 +23,12 @@ from crossmarket.errors import UsageError
 from crossmarket.evaluation.evaluator import METRICS, evaluate_market, summarise
 from crossmarket.evaluation.leak import assert_no_leak
 from crossmarket.evaluation.protocols import Protocol
-from crossmarket.experiments.fitting import SourceSplit, checkpoint_seconds, fit_target
+from crossmarket.experiments.fitting import (
+    SourceSplit,
+    checkpoint_seconds,
+    fit_target,
+    stage_folder,
+)
 from crossmarket.experiments.locking import locked
 from crossmarket.experiments.provenance import commit, versions
 from crossmarket.files import (
@@ -255,7 +260,7 @@ class Comparison:
             seed=seed,
             threads=self.experiment.threads,
             progress=self.progress,
-            workspace=self.stages,
+            workspace=stage_folder(self.stages, system.model),
             checkpoint_seconds=checkpoint_seconds(),
             memory=memory,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 from crossmarket.data.dataset import MarketDataset
@@ -13,6 +14,7 @@ from crossmarket.errors import UsageError
 from crossmarket.evaluation.leak import assert_no_leak
 from crossmarket.evaluation.protocols import Protocol, with_validation
 from crossmarket.models.base import Recommender
+from crossmarket.models.registry import plug_in_versions
 from crossmarket.training.options import RunOptions
 
 #: Which interactions of the source markets are learned from.
@@ -61,6 +63,20 @@ def fit_target(
     if protocol.history == "train+valid":
         model.set_history(with_validation(own))
     return model
+
+
+def stage_folder(stages: Path, model: str) -> Path:
+    """Where the trained stages of a system lie; each version of a plug-in has a folder of its own.
+
+    Parameters
+    ----------
+    stages : Path
+        Folder of a run's or a comparison's stages; those of built-in systems are shared in it.
+    model : str
+        Name of the system.
+    """
+    packages = plug_in_versions([model])
+    return stages.joinpath(*(f"{package}-{version}" for package, version in packages.items()))
 
 
 def checkpoint_seconds() -> float:

@@ -4,7 +4,8 @@ RUN/
   run.json                     settings, data fingerprint, versions
   data/                        the interactions, as a store, with their row accounting
   PROTOCOL/split/              the parts that the protocol cut, as a store
-  PROTOCOL/stages/KIND-HASH/   trained tensors, histories, checkpoints of interrupted training
+  PROTOCOL/stages/KIND-HASH/   trained tensors, histories, checkpoints of interrupted training;
+                               a plug-in's lie in a folder PACKAGE-VERSION of their own
   PROTOCOL/fit.json            what was fitted: trainable scalars and stages of each target
   PROTOCOL/evaluation*.json    results, with per-user values beside them
 
@@ -31,7 +32,12 @@ from crossmarket.errors import DataError, UsageError
 from crossmarket.evaluation.evaluator import evaluate_market, summarise
 from crossmarket.evaluation.leak import assert_no_leak
 from crossmarket.evaluation.protocols import Protocol
-from crossmarket.experiments.fitting import SourceSplit, checkpoint_seconds, fit_target
+from crossmarket.experiments.fitting import (
+    SourceSplit,
+    checkpoint_seconds,
+    fit_target,
+    stage_folder,
+)
 from crossmarket.experiments.locking import LOCK_FILE, locked
 from crossmarket.experiments.provenance import commit, versions
 from crossmarket.experiments.stored_split import is_split, write_split
@@ -176,7 +182,7 @@ class Run:
                 threads=self.settings.threads,
                 device=self.settings.device,
                 progress=progress,
-                workspace=folder / "stages",
+                workspace=stage_folder(folder / "stages", self.settings.model),
                 checkpoint_seconds=checkpoint_seconds(),
                 memory=self._memory,
             )
