@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from crossmarket.graph.bipartite import map_nodes
 from crossmarket.models import maml
-from crossmarket.models.maml import MAML, meta_loss
+from crossmarket.models.maml import MAML
+from crossmarket.models.meta_learning import meta_loss
 from crossmarket.models.nmf import NMF, NMFNetwork
 from crossmarket.training.examples import ExampleSampler
 from crossmarket.training.options import RunOptions

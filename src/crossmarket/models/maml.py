@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from copy import deepcopy
 from itertools import islice
 from typing import Any, ClassVar, Literal
@@ -10,13 +10,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
 from torch.nn import functional as F
 
 from crossmarket.data.dataset import MarketDataset
-from crossmarket.data.splits import market_generator
 from crossmarket.graph.bipartite import NodeMap
 from crossmarket.models.base import ModelConfig
+from crossmarket.models.meta_learning import meta_loss
 from crossmarket.models.network import (
     FittedNetwork,
     NetworkConfig,
@@ -30,6 +29,7 @@ from crossmarket.models.nmf import NMFConfig, NMFNetwork, fit_nmf
 from crossmarket.models.pointwise import PairScorer, PointwiseRecommender
 from crossmarket.models.validation import Validation
 from crossmarket.training.examples import Examples, ExampleSampler, MarketSampling
+from crossmarket.training.loop import epoch_generator
 from crossmarket.training.options import RunOptions
 from crossmarket.training.sampling import PositiveSampler
 
@@ -119,7 +119,7 @@ class MAML(PointwiseRecommender):
         moved = deepcopy(network)
         if not len(held_out):
             return moved
-        generator = market_generator(self.options.seed, self.target)
+        generator = epoch_generator(self.options.seed, f"{self.target}-adapt", 0)
         batch = held_out.batch(generator.integers(len(held_out), size=self.config.shots))
         labels = generator.random(len(batch.users)) < 1 / _LIST_LENGTH
         sampled = held_out.pairwise(batch, 1, generator)[:, 0]
@@ -131,75 +131,15 @@ class MAML(PointwiseRecommender):
         wanted = torch.from_numpy(labels).float().to(device)
         loss = F.binary_cross_entropy_with_logits(logits, wanted)
         parameters = list(moved.parameters())
+        slopes = torch.autograd.grad(loss, parameters)
         with torch.no_grad():
-            for parameter, slope in zip(
-                parameters, torch.autograd.grad(loss, parameters), strict=True
-            ):
+            for parameter, slope in zip(parameters, slopes, strict=True):
                 parameter.sub_(self.config.inner_rate * slope)
         return moved
 
     def _settled_config(self) -> ModelConfig:
         earlier = {name: stage for name, stage in self._stages.items() if name != "maml"}
         return settle(self.config, self._stages["maml"], **earlier)
-
-
-def meta_loss(network: NMFNetwork, examples: Examples, rate: float) -> Tensor:
-    """Mean over markets of the loss after a step of a market's own.
-
-    All markets adapt at once: each has copies of the layers, and of the tables only the rows it
-    uses, since no other row moves.
-
-    Parameters
-    ----------
-    network : NMFNetwork
-        What is adapted.
-    examples : Examples
-        Equally many rows of each market: the first half adapts, the second judges.
-    rate : float
-        Length of the adapting step.
-    """
-    shape = (len(examples.runs), 2, -1)
-    users, items = examples.users.view(shape), examples.items.view(shape)
-    labels = examples.labels.view(shape)
-    drop = network.tower.dropout if network.training else 0.0
-    sides = (users, items, users, items)
-    tables = (network.gmf_users, network.gmf_items, network.mlp_users, network.mlp_items)
-    rows = [table(side) for table, side in zip(tables, sides, strict=True)]
-    own = [read.select(1, 0) for read in rows]
-    layers = [network.tower.first, *network.tower.rest, network.output]
-    dense = [
-        parameter.expand(shape[0], *parameter.shape)
-        for layer in layers
-        for parameter in (layer.weight, layer.bias)
-    ]
-    before = _loss(_logits(own, dense, drop), labels[:, 0])
-    # Markets share nothing here, so the gradient of the sum holds the gradient of each.
-    inner = torch.autograd.grad(before.sum(), [*own, *dense], create_graph=True)
-    moved_rows = []
-    for read, side, slope in zip(rows, sides, inner, strict=False):
-        same = side[:, 1, :, None] == side[:, 0, None, :]
-        moved_rows.append(read.select(1, 1) - rate * (same.to(slope.dtype) @ slope))
-    moved = [value - rate * slope for value, slope in zip(dense, inner[len(own) :], strict=True)]
-    return _loss(_logits(moved_rows, moved, drop), labels[:, 1]).mean()
-
-
-def _logits(rows: Sequence[Tensor], dense: Sequence[Tensor], drop: float) -> Tensor:
-    """NMF of rows [markets, n, d] by layers of each market's own, float32 [markets, n]."""
-    gmf_users, gmf_items, z, mlp_items = rows
-    z = torch.cat([z, mlp_items], -1)
-    layers = list(zip(dense[::2], dense[1::2], strict=True))
-    for weight, bias in layers[:-1]:
-        z = F.dropout(torch.relu(_linear(z, weight, bias)), drop, drop > 0)
-    return _linear(torch.cat([z, gmf_users * gmf_items], -1), *layers[-1]).squeeze(-1)
-
-
-def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
-
-
-def _loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy of each market, float32 [markets]."""
-    return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(1)
 
 
 def fit_maml(
