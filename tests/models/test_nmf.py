@@ -16,6 +16,7 @@ from crossmarket.training.sampling import PositiveSampler
 
 SYSTEMS = [GMF, MLP, NMF]
 LEARNING = {"learning_rate": 0.01, "reg": 0.0, "batch_size": 64}
+EPOCHS = {GMF: 100, MLP: 200, NMF: 60}
 
 
 def sigmoid(x):
@@ -77,7 +78,7 @@ def test_logits_and_loss_are_those_of_the_equations(split, name):
 
 @pytest.mark.parametrize("model_class", SYSTEMS)
 def test_a_toy_is_learned_to_the_full(tmp_path, model_class):
-    model, data = fit_blocks(model_class, LEARNING, epochs=200, workspace=tmp_path)
+    model, data = fit_blocks(model_class, LEARNING, epochs=EPOCHS[model_class], workspace=tmp_path)
     assert ranked_on_top(model, data).all()
     assert hits_at_one(model, data) == 1
     untrained, _ = fit_blocks(

@@ -27,7 +27,6 @@ from crossmarket.data.splits import (
 from crossmarket.errors import UsageError
 from crossmarket.metrics.held_out import HeldOut
 
-
 #: Whose items sampled negatives come from: the user's market's, or those of all markets.
 Pool = Literal["market", "union"]
 
