@@ -55,16 +55,8 @@ class NATRConfig(MFConfig):
 class NATRNetwork(PairNetwork):
     """`z . q_i` with `z = beta_s s_u + (1 - beta_s) p_u`; `s_u` sums up the user's history.
 
-    Parameters
-    ----------
-    nodes : NodeMap
-        Users and items of the target.
-    vectors : float32 [number of item nodes + 1, d]
-        Item vectors from elsewhere, frozen; the last row stands for no item.
-    histories : Histories
-        What each user interacted with, of the items that have such a vector.
-    config : NATRConfig
-        Widths and penalty.
+    `vectors` are those from elsewhere, float32 [number of item nodes + 1, d], frozen; the last row
+    stands for no item. `histories` hold the items that have such a vector.
     """
 
     def __init__(
@@ -200,10 +192,8 @@ class NATR(PointwiseRecommender):
     def _histories(self, dataset: MarketDataset) -> Histories:
         """What each user of the target did with items that have a vector from elsewhere."""
         edges = dataset.edges(self.target)
-        kept = edges.select(np.isin(edges.items, self._known))
-        return Histories.of(
-            dataset.replace_edges({self.target: kept}), self._nodes, self._nodes.markets
-        )
+        kept = {self.target: edges.select(np.isin(edges.items, self._known))}
+        return Histories.of(dataset.replace_edges(kept), self._nodes, (self.target,))
 
     def _set_history(self, history: MarketDataset) -> None:
         network = self._fitted.network
