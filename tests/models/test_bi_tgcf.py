@@ -10,9 +10,9 @@ from tests.models.transfer import relabelled, two_markets
 from tests.toys import TARGET, build_tiny
 
 from crossmarket.graph.bipartite import map_domains
-from crossmarket.models.bi_tgcf import (
-    BiTGCF,
-    BiTGCFConfig,
+from crossmarket.models.bi_tgcf.config import BiTGCFConfig
+from crossmarket.models.bi_tgcf.model import BiTGCF
+from crossmarket.models.bi_tgcf.network import (
     BiTGCFNetwork,
     MarketGraphs,
     read_out,

@@ -10,7 +10,10 @@ from tests.toys import TARGET, build_tiny, tiny_config
 
 from crossmarket.errors import UsageError
 from crossmarket.graph.bipartite import map_domains
-from crossmarket.models.dccdr import DCCDR, DCCDRConfig, DCCDRNetwork, DualDomains, contrast
+from crossmarket.models.dccdr.config import DCCDRConfig
+from crossmarket.models.dccdr.model import DCCDR
+from crossmarket.models.dccdr.network import DCCDRNetwork, contrast
+from crossmarket.models.dccdr.steps import DualDomains
 from crossmarket.models.tables import initial_table
 from crossmarket.training.options import RunOptions
 

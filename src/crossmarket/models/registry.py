@@ -9,11 +9,11 @@ from crossmarket.errors import UsageError
 from crossmarket.models.acmr.model import ACMR
 from crossmarket.models.base import Recommender
 from crossmarket.models.bert4rec.model import Bert4Rec
-from crossmarket.models.bi_tgcf import BiTGCF
+from crossmarket.models.bi_tgcf.model import BiTGCF
 from crossmarket.models.cat_sr.model import CatSR
 from crossmarket.models.conet import CoNet
 from crossmarket.models.cross_stitch import CrossStitch
-from crossmarket.models.dccdr import DCCDR
+from crossmarket.models.dccdr.model import DCCDR
 from crossmarket.models.dcmpt.model import DCMPT
 from crossmarket.models.ddtcdr import DDTCDR
 from crossmarket.models.dtcdr import DTCDR

@@ -1,0 +1,1 @@
+"""Bi-TGCF: feature propagation in each market, feature transfer between them."""
