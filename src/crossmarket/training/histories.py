@@ -37,11 +37,23 @@ class Histories:
     pad: int
 
     @classmethod
-    def of(cls, dataset: MarketDataset, nodes: NodeMap, markets: Sequence[str]) -> Histories:
-        """Histories of all user nodes; users of other markets than `markets` have none."""
+    def of(
+        cls,
+        dataset: MarketDataset,
+        nodes: NodeMap,
+        markets: Sequence[str],
+        *,
+        ties: np.random.Generator | None = None,
+    ) -> Histories:
+        """Histories of all user nodes; users of other markets than `markets` have none.
+
+        With `ties`, items of equal times come in a random order. A network that learns from
+        positions needs that: from the order of rows it would tell what lies between two items.
+        """
         users, items = nodes.edges_of(dataset, markets)
         times = np.concatenate([dataset.edges(market).timestamps for market in markets])
-        order = np.lexsort((items, times, users))
+        last = items if ties is None else ties.random(len(items))
+        order = np.lexsort((last, times, users))
         return cls._grouped(users[order], items[order] - nodes.num_users, nodes)
 
     @classmethod

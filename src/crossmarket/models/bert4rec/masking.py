@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crossmarket.data.dataset import MarketDataset
+from crossmarket.graph.bipartite import NodeMap
 from crossmarket.models.bert4rec.network import Bert4RecConfig, Bert4RecNetwork
 from crossmarket.models.full_softmax import full_softmax
 from crossmarket.training.histories import Histories, batches_by_length
@@ -66,37 +68,41 @@ def choose_masked(
 
 
 class MaskedSequenceSampler:
-    """Draws an epoch of masked sequences.
+    """Draws an epoch of masked sequences; items of equal times in a new order each time.
 
     Parameters
     ----------
-    histories : Histories
-        Training items of the users; those without any are passed over.
+    train : MarketDataset
+        Training part; users without interactions are passed over.
+    nodes : NodeMap
+        Node numbering; all its markets are learned.
     config : Bert4RecConfig
         Lengths, shares and the batch size.
     device : str
         Where the tensors live.
     """
 
-    def __init__(self, histories: Histories, config: Bert4RecConfig, device: str) -> None:
-        self.histories, self.config, self.device = histories, config, device
-        users = np.flatnonzero(histories.lengths)
-        self._users = np.tile(users, config.num_maskings + 1)
-        self._last_only = np.arange(len(self._users)) < len(users)
+    def __init__(
+        self, train: MarketDataset, nodes: NodeMap, config: Bert4RecConfig, device: str
+    ) -> None:
+        self.train, self.nodes, self.config, self.device = train, nodes, config, device
 
     def batches(self, generator: np.random.Generator) -> Iterator[MaskedSequences]:
         """Yield every sequence `num_maskings` times masked at random and once at its end."""
-        config, pad = self.config, self.histories.pad
-        lengths = np.minimum(self.histories.lengths[self._users], config.max_length)
+        config = self.config
+        histories = Histories.of(self.train, self.nodes, self.nodes.markets, ties=generator)
+        once = np.flatnonzero(histories.lengths)
+        users = np.tile(once, config.num_maskings + 1)
+        last_only = np.arange(len(users)) < len(once)
+        lengths = np.minimum(histories.lengths[users], config.max_length)
         for rows in batches_by_length(lengths, config.batch_size, generator):
-            items = self.histories.padded(self._users[rows], config.max_length)
+            items = histories.padded(users[rows], config.max_length)
+            real = (items != histories.pad).numpy()
             masked = torch.from_numpy(
-                choose_masked(
-                    items.numpy() != pad, config.mask_share, self._last_only[rows], generator
-                )
+                choose_masked(real, config.mask_share, last_only[rows], generator)
             )
             parts = (
-                items.masked_fill(masked, pad + 1),
+                items.masked_fill(masked, histories.pad + 1),
                 masked.view(-1).nonzero().squeeze(1),
                 items[masked],
             )

@@ -45,7 +45,7 @@ class Bert4Rec(SequentialRecommender):
 
         def make_task(network: Bert4RecNetwork) -> NetworkTask:
             histories = Histories.of(train, nodes, markets)
-            sampler = MaskedSequenceSampler(histories, config, options.device)
+            sampler = MaskedSequenceSampler(train, nodes, config, options.device)
             validation = None
             if valid is not None:
                 validation = Validation(train, valid, markets, config.validation_users)

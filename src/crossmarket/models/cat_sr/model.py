@@ -30,12 +30,15 @@ from crossmarket.models.transformer import check_heads
 from crossmarket.models.validation import Validation
 from crossmarket.training.histories import Histories
 
+#: Item vectors of the merged LightGCN's default, so that both share one training.
+_VECTORS = {"vectors": SOFTMAX_TABLES}
+
 
 class CatSRConfig(CatSRNetworkConfig):
     """Settings of `CatSR`; its own schedule is that of the target."""
 
     vectors: TableConfig = Field(
-        TableConfig(**SOFTMAX_TABLES),
+        TableConfig(),
         description="LightGCN on all markets whose item vectors are read. Source: ours; CAT-SR "
         "has vectors of the items' texts.",
     )
@@ -90,11 +93,11 @@ class CatSR(SequentialRecommender):
     family = "cross-market"
     config_class: ClassVar[type[ModelConfig]] = CatSRConfig
     presets: ClassVar = {
-        "paper": {},
-        "all-markets": {"sources": "all"},
-        "as-released": {"pretraining": None, "adapters": False},
-        "no-adapters": {"adapters": False},
-        "equal-weights": {"rarity_slope": 0.0},
+        "default": _VECTORS,
+        "all-markets": {**_VECTORS, "sources": "all"},
+        "as-released": {**_VECTORS, "pretraining": None, "adapters": False},
+        "no-adapters": {**_VECTORS, "adapters": False},
+        "equal-weights": {**_VECTORS, "rarity_slope": 0.0},
     }
     config: CatSRConfig
 
@@ -167,7 +170,7 @@ class CatSR(SequentialRecommender):
             if rarity is not None:
                 counts = np.bincount(histories.items, minlength=len(nodes.items))
                 weights = rarity_weights(counts, *rarity)
-            sampler = PrefixSampler(train, nodes, markets, histories, weights, settings, device)
+            sampler = PrefixSampler(train, nodes, markets, weights, settings, device)
             validation = None
             if valid is not None:
                 validation = Validation(train, valid, markets, settings.validation_users)

@@ -30,10 +30,10 @@ class CatSRNetworkConfig(NetworkConfig):
     )
     max_length: int = Field(50, ge=1, description="Most items of a history. Source: CAT-SR, 50.")
     batch_size: int = Field(
-        256,
+        32,
         ge=1,
         description="Sequences of a step, each with all its prefixes. Source: CAT-SR, 256 "
-        "prefixes.",
+        "prefixes, which are some 32 sequences.",
     )
 
 

@@ -58,7 +58,7 @@ def rarity_weights(counts: NDArray[np.integer], offset: float, slope: float) -> 
 
 
 class PrefixSampler:
-    """Draws an epoch of sequences, each step from one market.
+    """Draws an epoch of sequences; items of equal times in a new order each time.
 
     Parameters
     ----------
@@ -67,9 +67,7 @@ class PrefixSampler:
     nodes : NodeMap
         Node numbering.
     markets : sequence of str
-        Markets whose sequences are learned.
-    histories : Histories
-        Of all user nodes.
+        Markets whose sequences are learned; a step's are of one of them.
     weights : float32 [num_items]
         Weight of each item as a target.
     config : CatSRNetworkConfig
@@ -83,35 +81,37 @@ class PrefixSampler:
         train: MarketDataset,
         nodes: NodeMap,
         markets: Sequence[str],
-        histories: Histories,
         weights: NDArray[np.float32],
         config: CatSRNetworkConfig,
         device: str,
     ) -> None:
-        self._histories, self._config, self._device = histories, config, device
+        self._train, self._nodes, self._markets = train, nodes, markets
+        self._config, self._device = config, device
         self._weights = torch.from_numpy(weights)
-        self._parts = []
-        for market in markets:
-            users = nodes.user_nodes(market, np.arange(len(train.users(market))))
-            users = users[histories.lengths[users] > 1]
-            items = nodes.item_nodes(train.catalogue(market)) - nodes.num_users
-            self._parts.append((users, torch.from_numpy(items)))
+        self._catalogues = [
+            torch.from_numpy(nodes.item_nodes(train.catalogue(market)) - nodes.num_users)
+            for market in markets
+        ]
 
     def batches(self, generator: np.random.Generator) -> Iterator[Prefixes]:
         """Yield every sequence of two items or more once."""
         longest = self._config.max_length + 1
+        histories = Histories.of(self._train, self._nodes, self._markets, ties=generator)
         steps = []
-        for place, (users, _) in enumerate(self._parts):
-            lengths = np.minimum(self._histories.lengths[users], longest)
+        for market, items in zip(self._markets, self._catalogues, strict=True):
+            users = np.arange(len(self._train.users(market)))
+            users = self._nodes.user_nodes(market, users)
+            users = users[histories.lengths[users] > 1]
+            lengths = np.minimum(histories.lengths[users], longest)
             for rows in batches_by_length(lengths, self._config.batch_size, generator):
-                steps.append((users[rows], place))
+                steps.append((users[rows], items))
         for step in generator.permutation(len(steps)):
-            users, place = steps[step]
-            yield self._prefixes(self._histories.padded(users, longest), self._parts[place][1])
+            chosen, items = steps[step]
+            yield self._prefixes(histories.padded(chosen, longest), items)
 
     def _prefixes(self, whole: Tensor, items: Tensor) -> Prefixes:
         sequences, following = whole[:, :-1], whole[:, 1:]
-        real = sequences != self._histories.pad
+        real = sequences != len(self._weights)
         followers = following[real]
         parts = (
             sequences,
