@@ -23,6 +23,8 @@ def test_applied_holds_inside_and_is_undone_outside(numerics, threads, determini
     with RunOptions(threads=threads).applied():
         assert torch.get_num_threads() == threads
         assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.utils.deterministic.fill_uninitialized_memory
     assert torch.get_num_threads() == 2
     assert torch.are_deterministic_algorithms_enabled() == deterministic
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils import deterministic as determinism
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class RunOptions:
         """Set threads and deterministic kernels inside a `with` block, restore them after."""
         threads = torch.get_num_threads()
         deterministic = torch.get_deterministic_debug_mode()
+        filled = determinism.fill_uninitialized_memory  # type: ignore[attr-defined]
+        # Deterministic mode would also write over every fresh tensor; nothing here reads one.
+        determinism.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.set_num_threads(self.threads)
         # The same switch as use_deterministic_algorithms, without loading torch's compiler.
         torch.set_deterministic_debug_mode("error")
@@ -56,3 +60,4 @@ class RunOptions:
         finally:
             torch.set_num_threads(threads)
             torch.set_deterministic_debug_mode(deterministic)
+            determinism.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
