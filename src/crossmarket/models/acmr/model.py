@@ -23,6 +23,7 @@ from crossmarket.models.base import FloatMatrix, ModelConfig, Recommender, Rows,
 from crossmarket.models.network import (
     FittedNetwork,
     NetworkTask,
+    count_trainable,
     data_key,
     fit_network,
     seeded,
@@ -173,4 +174,4 @@ class ACMR(Recommender):
 
     def num_trainable(self) -> int:
         """Count every scalar of the network."""
-        return sum(tensor.numel() for tensor in self._network.parameters())
+        return count_trainable(self._network)

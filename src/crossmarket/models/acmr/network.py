@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from crossmarket.models.lanes import LaneEncoder
 from crossmarket.models.layers import embedding, fast_dropout
 from crossmarket.models.pointwise import PointwiseConfig
+from crossmarket.models.transformer import check_heads
 
 
 class ACMRNetworkConfig(PointwiseConfig):
@@ -56,9 +57,7 @@ class ACMRNetworkConfig(PointwiseConfig):
     @field_validator("num_heads")
     @classmethod
     def _divides(cls, value: int, info: ValidationInfo) -> int:
-        if info.data.get("embedding_size", value) % value:
-            raise ValueError("must divide embedding_size")
-        return value
+        return check_heads(value, info.data.get("embedding_size", value))
 
 
 class ACMRNetwork(nn.Module):
