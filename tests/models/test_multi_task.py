@@ -13,7 +13,8 @@ from crossmarket.models.cross_stitch import CrossStitch, CrossStitchConfig, Cros
 from crossmarket.models.mmoe import MMoE, MMoEConfig, MMoENetwork
 from crossmarket.models.multi_task import StackedLinear, StackedPairLinear
 from crossmarket.models.pointwise import PairScorer
-from crossmarket.models.star import Star, StarConfig, StarNetwork, example_shares
+from crossmarket.models.star.model import Star, example_shares
+from crossmarket.models.star.network import StarConfig, StarNetwork
 from crossmarket.training.options import RunOptions
 
 SYSTEMS = [CrossStitch, MMoE, Star]

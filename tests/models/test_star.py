@@ -9,7 +9,7 @@ from tests.models.test_multi_task import build_star
 from tests.toys import TARGET, build_tiny, toy_split
 
 from crossmarket.graph.bipartite import map_nodes
-from crossmarket.models.star import Star, example_shares
+from crossmarket.models.star.model import Star, example_shares
 from crossmarket.training.examples import ExampleSampler
 from crossmarket.training.sampling import PositiveSampler
 

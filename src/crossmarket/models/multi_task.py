@@ -108,11 +108,11 @@ class StackedPairLinear(StackedLinear):
     def forward(self, p: Tensor, q: Tensor) -> Tensor:  # type: ignore[override]
         """Return `W_k [p; q] + b_k`, float [count, ..., after]."""
         left, right = self.weight[:, : self.width], self.weight[:, self.width :]
-        bias, size = self.bias, (len(self.bias), self.bias.shape[-1])
-        first = torch.baddbmm(bias, p.reshape(-1, self.width).expand(size[0], -1, -1), left)
+        count, _, after = self.weight.shape
+        rows = p.reshape(-1, self.width).expand(count, -1, -1)
+        first = torch.baddbmm(self.bias, rows, left).view(count, *p.shape[:-1], after)
         second = q.reshape(-1, self.width) @ right
-        shapes = [(size[0], *part.shape[:-1], size[1]) for part in (p, q)]
-        return first.view(shapes[0]) + second.view(shapes[1])
+        return first + second.view(count, *q.shape[:-1], after)
 
 
 class MultiTaskNetwork(PairNetwork):

@@ -33,7 +33,7 @@ from crossmarket.models.nmf import NMF
 from crossmarket.models.plug_ins import find_plug_in, plug_ins
 from crossmarket.models.popularity import DecayedPopularity, Popularity
 from crossmarket.models.random_walk import RandomWalk
-from crossmarket.models.star import Star
+from crossmarket.models.star.model import Star
 from crossmarket.models.wide_deep import WideDeep
 from crossmarket.training.options import RunOptions
 
