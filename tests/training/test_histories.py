@@ -116,3 +116,17 @@ def test_batches_by_length_pad_less_than_chance():
     ours = padding(batches_by_length(lengths, 50, np.random.default_rng(1)))
     chance = padding(np.split(np.random.default_rng(1).permutation(4000), 80))
     assert ours < chance / 10
+
+
+def test_equal_times_come_in_a_new_order_and_others_never(split):
+    days = [1, 1, 1, 2, 2, 3]
+    data = dataset_of([("aa", "u", f"i{item}", 1.0, DAY * day) for item, day in enumerate(days)])
+    nodes = map_nodes(data, ["aa"])
+    assert Histories.of(data, nodes, ["aa"]).items.tolist() == [0, 1, 2, 3, 4, 5]
+    generator = np.random.default_rng(0)
+    orders = {
+        tuple(Histories.of(data, nodes, ["aa"], ties=generator).items.tolist()) for _ in range(200)
+    }
+    assert len(orders) == 6 * 2
+    for order in orders:
+        assert [days[item] for item in order] == days

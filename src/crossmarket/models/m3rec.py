@@ -16,12 +16,8 @@ from crossmarket.graph.sparse import normalise_rows
 from crossmarket.graph.walks import stacked_matrix
 from crossmarket.models.base import FloatMatrix, ModelConfig, Recommender, Rows
 from crossmarket.models.ease import solve_ease
-from crossmarket.models.local_vectors import (
-    LocalConfig,
-    LocalMarkets,
-    LocalNetwork,
-    LocalSampler,
-)
+from crossmarket.models.local_markets import LocalMarkets
+from crossmarket.models.local_vectors import LocalConfig, LocalNetwork, LocalSampler
 from crossmarket.models.network import (
     FittedNetwork,
     NetworkTask,

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy.sparse import csr_array
 from torch import Tensor, nn
@@ -28,8 +24,9 @@ from crossmarket.models.network import (
 )
 from crossmarket.models.tables import tensor_hash
 from crossmarket.models.validation import Validation
-from crossmarket.training.gathering import RowIndex, gather
+from crossmarket.training.gathering import gather
 from crossmarket.training.options import RunOptions
+from crossmarket.training.walk_batches import WalkBatch, WalkSampler
 
 
 class WalkConfig(NetworkConfig):
@@ -68,59 +65,6 @@ class SkipGramConfig(WalkConfig):
     """Settings of `SkipGram`."""
 
     embedding_size: int = Field(128, ge=1, description="Width of a vector. Source: M3Rec, 128.")
-
-
-@dataclass(frozen=True)
-class WalkBatch:
-    """Walks of a step.
-
-    Attributes
-    ----------
-    size : int
-        Number of walks n.
-    centres : RowIndex of n * length
-        Items of the walks.
-    contexts : RowIndex of n * (length + shared negatives)
-        Items of each walk, then the items drawn for it.
-    """
-
-    size: int
-    centres: RowIndex
-    contexts: RowIndex
-
-
-class WalkSampler:
-    """Draws the walks of an epoch and their negatives."""
-
-    def __init__(self, walks: ItemWalks, config: SkipGramConfig, device: str) -> None:
-        self.walks, self.config, self.device = walks, config, device
-        self.starts = np.repeat(np.flatnonzero(walks.degrees), config.walks_per_item)
-        weights = walks.degrees.astype(np.float64) ** config.negative_power
-        self._cumulated = np.cumsum(weights)
-
-    def batches(self, generator: np.random.Generator) -> Iterator[WalkBatch]:
-        """Yield every walk once, in batches."""
-        starts, size = generator.permutation(self.starts), self.config.batch_size
-        for start in range(0, len(starts), size):
-            block = starts[start : start + size]
-            walks = self.walks.draw(block, self.config.walk_length, generator)
-            yield self.batch(walks, self.draw_negatives(len(walks), generator))
-
-    def draw_negatives(self, count: int, generator: np.random.Generator) -> NDArray[np.int64]:
-        """Draw the negatives of some walks, int64 [count, shared_negatives]."""
-        points = generator.random((count, self.config.shared_negatives)) * self._cumulated[-1]
-        drawn: NDArray[np.int64] = np.searchsorted(self._cumulated, points, side="right")
-        return drawn
-
-    def batch(self, walks: NDArray[np.int64], negatives: NDArray[np.int64]) -> WalkBatch:
-        """Make a batch of walks [n, length] and their negatives [n, shared_negatives]."""
-        num_items = len(self._cumulated)
-        contexts = np.concatenate([walks, negatives], axis=1)
-        return WalkBatch(
-            len(walks),
-            RowIndex.of(walks.ravel(), num_items, self.device),
-            RowIndex.of(contexts.ravel(), num_items, self.device),
-        )
 
 
 class SkipGram(nn.Module):
@@ -234,11 +178,24 @@ def fit_skip_gram(
 
     def make_task(network: SkipGram) -> NetworkTask:
         walks = ItemWalks.of(co_occurrence(stacked_matrix(train, nodes)))
-        sampler = WalkSampler(walks, config, options.device)
+        sampler = WalkSampler(
+            walks,
+            config.walks_per_item,
+            config.walk_length,
+            config.shared_negatives,
+            config.negative_power,
+            options.device,
+        )
         validation = None
         if valid is not None:
             validation = Validation(train, valid, nodes.markets, config.validation_users)
-        return NetworkTask(network, sampler.batches, network.losses, validation, score)
+        return NetworkTask(
+            network,
+            lambda generator: sampler.batches(config.batch_size, generator),
+            network.losses,
+            validation,
+            score,
+        )
 
     alone = len(nodes.markets) == 1
     entries = [] if similarity is None else [similarity.indptr, similarity.indices, similarity.data]
