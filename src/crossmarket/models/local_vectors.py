@@ -33,6 +33,9 @@ class LocalConfig(NetworkConfig):
         le=1,
         description="gamma: cosine up to which a negative costs nothing. Source: M3Rec, 0.2.",
     )
+    negative_weight: float = Field(
+        1.0, gt=0, description="Weight of the negatives against the positive. Source: M3Rec, 1."
+    )
     dropout: float = Field(
         0.3, ge=0, lt=1, description="Share of vectors dropped in training. Source: M3Rec, 0.3."
     )
@@ -134,7 +137,8 @@ class LocalNetwork(nn.Module):
         cosines = torch.bmm(items, users[:, :, None]).squeeze(-1)
         missed = (1 - cosines[:, 0]).mean()
         confused = (cosines[:, 1:] - self.config.margin).relu().mean()
-        return {"loss": missed + confused + self.config.reg * self.items.square().sum()}
+        penalty = self.config.reg * self.items.square().sum()
+        return {"loss": missed + self.config.negative_weight * confused + penalty}
 
     def vectors_of(self, market: str) -> LocalVectors:
         """The vectors of a market in the current state."""
