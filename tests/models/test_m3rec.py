@@ -50,7 +50,7 @@ def rows_normalised(matrix):
 
 @pytest.mark.parametrize("preset", SETS)
 def test_it_learns_the_blocks(preset):
-    model, data = fit_blocks(M3Rec, BLOCKS, preset=preset, epochs=60)
+    model, data = fit_blocks(M3Rec, BLOCKS, preset=preset, epochs=100)
     assert ranked_on_top(model, data).all()
     assert hits_at_one(model, data) == 1
     losses = [record["loss"] for record in model._fitted.trained.history[1:]]
