@@ -21,6 +21,12 @@ TABLES: tuple[str, ...] = (
     "experiments/results/time-full/table.json",
 )
 
+#: Tables of the page on every system.
+EVERY_SYSTEM: tuple[str, ...] = (
+    "experiments/results/every-system/ratio-full/table.json",
+    "experiments/results/every-system/time-full/table.json",
+)
+
 
 def render() -> dict[Path, str]:
     """Render every generated file: its path and its whole text."""
@@ -32,8 +38,11 @@ def render() -> dict[Path, str]:
     }
     for name, make in sections.items():
         text = replace_section(text, name, make())
+    page = ROOT / "docs" / "every-system.md"
+    every = results.render([ROOT / name for name in EVERY_SYSTEM], ROOT, link="../")
     return {
         readme: text,
+        page: replace_section(page.read_text(encoding="utf-8"), "results", every),
         ROOT / "docs" / "cli.md": cli.render(),
         ROOT / "docs" / "configuration.md": configuration.render(),
         ROOT / "docs" / "images" / "floors.svg": floors.render(ROOT),

@@ -1,4 +1,4 @@
-"""The README's results, from the tables that `crossmarket compare` wrote."""
+"""Results for the README and the docs, from the tables that `crossmarket compare` wrote."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MissingTableError(Exception):
     """A result that the README should show is not there."""
 
 
-def render(paths: Sequence[Path], root: Path) -> str:
+def render(paths: Sequence[Path], root: Path, link: str = "") -> str:
     """Render the tables side by side, then market by market.
 
     Parameters
@@ -27,7 +27,9 @@ def render(paths: Sequence[Path], root: Path) -> str:
     paths : sequence of Path
         Files `table.json`, one a protocol.
     root : Path
-        Folder that links are relative to.
+        Folder that paths are named from.
+    link : str
+        What leads from the page to that folder, e.g. `../`.
 
     Raises
     ------
@@ -39,7 +41,7 @@ def render(paths: Sequence[Path], root: Path) -> str:
     tables = [_load(path, root) for path in paths]
     lines = []
     for found, path in zip(tables, paths, strict=True):
-        lines += [_setting(found, path.parent.relative_to(root)), ""]
+        lines += [_setting(found, path.parent.relative_to(root), link), ""]
     lines += [_legend(tables[0]), "", *_overview(tables), ""]
     lines += [f"- {_reading(found)}" for found in tables]
     for found in tables:
@@ -59,14 +61,14 @@ def _load(path: Path, root: Path) -> Table:
     return found
 
 
-def _setting(found: Table, folder: Path) -> str:
+def _setting(found: Table, folder: Path, link: str) -> str:
     users = sum(found["users"].values())
     seeds = ", ".join(str(seed) for seed in found["seeds"])
     plural = "seeds" if len(found["seeds"]) > 1 else "seed"
     return (
         f"`{found['protocol']}`: {found['name']}, {len(found['users'])} markets, {plural} {seeds}, "
         f"{users:,} test users a seed; all of it in "
-        f"[`{folder}`]({folder}/table.md)."
+        f"[`{folder}`]({link}{folder}/table.md)."
     )
 
 
