@@ -66,3 +66,25 @@ def test_nested_values_are_merged_leaf_by_leaf():
     merged = merge_values(start, {"a": {"y": {"z": 5}, "w": 6}, "b": {"c": 7}, "d": 8})
     assert merged == {"a": {"x": 1, "y": {"z": 5}, "w": 6}, "b": {"c": 7}, "d": 8}
     assert start == {"a": {"x": 1, "y": {"z": 2}}, "b": 3}
+
+
+def test_a_part_of_a_nested_setting_leaves_its_other_parts_alone():
+    """The field's own default counts, not that of the nested config's class."""
+
+    class Inner(ModelConfig):
+        rate: float = 0.001
+        steps: int = 7
+
+    class Outer(ModelConfig):
+        inner: Inner | None = Inner(rate=0.5)
+
+    class Nested(Alphabetical):
+        config_class: ClassVar[type[ModelConfig]] = Outer
+        presets: ClassVar = {"slow": {"inner": {"rate": 0.25}}, "none": {"inner": None}}
+
+    assert Nested.from_config({"inner": {"steps": 2}}).config.inner == Inner(rate=0.5, steps=2)
+    slow = Nested.from_config({"inner": {"steps": 2}}, preset="slow").config.inner
+    assert slow == Inner(rate=0.25, steps=2)
+    assert Nested.from_config(preset="none").config.inner is None
+    again = Nested.from_config({"inner": {"steps": 3}}, preset="none").config.inner
+    assert again == Inner(steps=3)

@@ -124,7 +124,10 @@ class Recommender(ABC):
         if preset is not None and preset not in cls.presets:
             known = ", ".join(cls.presets) or "none"
             raise UsageError(f"{cls.name} has no preset {preset!r}; it has: {known}")
-        start = cls.presets[preset] if preset is not None else {}
+        # From the whole default, so that a part of a nested config leaves its other parts alone.
+        start = cls.config_class().model_dump()
+        if preset is not None:
+            start = merge_values(start, cls.presets[preset])
         try:
             config = cls.config_class.model_validate(merge_values(start, values or {}))
         except ValidationError as error:
