@@ -107,8 +107,9 @@ def write(plan: dict[str, Any], rows: dict[str, Any]) -> None:
         "| system | sources | seeds | " + " | ".join(plan["targets"]) + " |",
         "|---|---|---:|" + "---:|" * len(plan["targets"]),
     ]
-    titles = dict.fromkeys((title, place) for title, place, _ in cells)
-    for title, place in titles:
+    named = [(system["title"], place) for system in plan["systems"] for place in ("all", "best")]
+    found_rows = {(title, place) for title, place, _ in cells}
+    for title, place in [row for row in named if row in found_rows]:
         found = [cells.get((title, place, target), []) for target in plan["targets"]]
         values = [
             f"{np.mean([row['ndcg@10'] for row in rows]):.4f} ± {rows[0]['error']:.3f}"
