@@ -29,7 +29,7 @@ from crossmarket.models.network import (
     stage_config,
 )
 from crossmarket.models.skip_gram import SkipGram, SkipGramConfig, WalkConfig, fit_skip_gram
-from crossmarket.models.validation import Validation
+from crossmarket.models.validation import validation_on
 
 
 class M3RecConfig(LocalConfig):
@@ -132,10 +132,8 @@ class M3Rec(Recommender):
 
         def make_task(network: LocalNetwork) -> NetworkTask:
             sampler = LocalSampler(train, network.markets, self.config, self.options.device)
-            validation = None
-            if valid is not None:
-                looked_at = self.config.validation_users
-                validation = Validation(train, valid, train.markets, looked_at)
+            looked_at = self.config.validation_users
+            validation = validation_on(train, valid, train.markets, looked_at)
             return NetworkTask(network, sampler.batches, network.losses, validation, score)
 
         return fit_network(

@@ -24,10 +24,11 @@ from crossmarket.models.network import (
     fit_network,
     settle,
     stage_config,
+    stage_kind,
 )
 from crossmarket.models.nmf import NMFConfig, NMFNetwork, fit_nmf
 from crossmarket.models.pointwise import PairScorer, PointwiseRecommender
-from crossmarket.models.validation import Validation
+from crossmarket.models.validation import validation_on
 from crossmarket.training.examples import Examples, ExampleSampler, MarketSampling
 from crossmarket.training.loop import epoch_generator
 from crossmarket.training.options import RunOptions
@@ -174,9 +175,7 @@ def fit_maml(
         def batches(generator: np.random.Generator) -> Iterator[Examples]:
             return islice(sampler.batches(size, generator), config.steps)
 
-        validation = None
-        if valid is not None:
-            validation = Validation(train, valid, markets, config.validation_users)
+        validation = validation_on(train, valid, markets, config.validation_users)
         return NetworkTask(
             network,
             batches,
@@ -189,7 +188,7 @@ def fit_maml(
         deepcopy(stages.nmf.network),
         config,
         options,
-        kind=f"{markets[0] if len(markets) == 1 else 'all'}-{MAML.name}",
+        kind=stage_kind(markets, MAML.name),
         inputs={"nodes": list(markets), **data_key(train, valid, markets)},
         make_task=make_task,
         weight_decay=config.reg,

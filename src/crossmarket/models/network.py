@@ -168,6 +168,11 @@ def fit_network(
     return fitted
 
 
+def stage_kind(markets: Sequence[str], name: str) -> str:
+    """Name of a stage: the market it is for, or `all`, and what is trained."""
+    return f"{markets[0] if len(markets) == 1 else 'all'}-{name}"
+
+
 def data_key(
     train_part: MarketDataset,
     valid: MarketDataset | None,

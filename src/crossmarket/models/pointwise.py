@@ -24,8 +24,9 @@ from crossmarket.models.network import (
     fit_network,
     seeded,
     settle,
+    stage_kind,
 )
-from crossmarket.models.validation import MarketScores, Validation
+from crossmarket.models.validation import MarketScores, validation_on
 from crossmarket.training.examples import (
     Examples,
     ExampleSampler,
@@ -180,9 +181,7 @@ def fit_pointwise(
             negatives=config.negatives,
             device=options.device,
         )
-        validation = None
-        if valid is not None:
-            validation = Validation(train, valid, looked_at, config.validation_users)
+        validation = validation_on(train, valid, looked_at, config.validation_users)
         return NetworkTask(
             network,
             lambda generator: sampler.batches(config.batch_size, generator),
@@ -195,7 +194,7 @@ def fit_pointwise(
         network,
         config,
         options,
-        kind=f"{looked_at[0] if len(looked_at) == 1 else 'all'}-{name}",
+        kind=stage_kind(looked_at, name),
         inputs={"nodes": list(nodes.markets), **data_key(train, valid, markets, looked_at)},
         make_task=make_task,
         weight_decay=config.reg,

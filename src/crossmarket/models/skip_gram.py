@@ -21,9 +21,10 @@ from crossmarket.models.network import (
     data_key,
     fit_network,
     seeded,
+    stage_kind,
 )
 from crossmarket.models.tables import tensor_hash
-from crossmarket.models.validation import Validation
+from crossmarket.models.validation import validation_on
 from crossmarket.training.gathering import gather
 from crossmarket.training.options import RunOptions
 from crossmarket.training.walk_batches import WalkBatch, WalkSampler
@@ -186,9 +187,7 @@ def fit_skip_gram(
             config.negative_power,
             options.device,
         )
-        validation = None
-        if valid is not None:
-            validation = Validation(train, valid, nodes.markets, config.validation_users)
+        validation = validation_on(train, valid, nodes.markets, config.validation_users)
         return NetworkTask(
             network,
             lambda generator: sampler.batches(config.batch_size, generator),
@@ -197,13 +196,12 @@ def fit_skip_gram(
             score,
         )
 
-    alone = len(nodes.markets) == 1
     entries = [] if similarity is None else [similarity.indptr, similarity.indices, similarity.data]
     return fit_network(
         network,
         config,
         options,
-        kind=f"{nodes.markets[0] if alone else 'all'}-skip-gram",
+        kind=stage_kind(nodes.markets, "skip-gram"),
         inputs={
             "nodes": list(nodes.markets),
             "similarity": [tensor_hash(torch.from_numpy(part)) for part in entries],

@@ -24,7 +24,7 @@ from crossmarket.models.objectives import (
     sampled_softmax,
     squared_norm,
 )
-from crossmarket.models.validation import Validation, vector_scores
+from crossmarket.models.validation import Validation, validation_on, vector_scores
 from crossmarket.training.gathering import RowIndex, gather
 from crossmarket.training.loop import train
 from crossmarket.training.options import RunOptions
@@ -253,7 +253,7 @@ def fit_tables(
     memory = options.memory.get(stage.hash)
     if isinstance(memory, Tables):
         return memory
-    validation = Validation(train_part, valid, judged) if valid is not None else None
+    validation = validation_on(train_part, valid, judged)
     graph = nodes.graph_of(train_part).to(options.device)
     sampler = PositiveSampler(train_part, nodes, judged)
     task = TableTask(config, initial.to(options.device), graph, sampler, validation, options.device)

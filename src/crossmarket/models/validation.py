@@ -61,6 +61,16 @@ class Validation:
         return {SELECTION_METRIC: float(np.mean(means))} if means else {}
 
 
+def validation_on(
+    train: MarketDataset,
+    valid: MarketDataset | None,
+    markets: Sequence[str],
+    max_users: int | None = None,
+) -> Validation | None:
+    """The validation of a training; None where no held-out part is given. See `Validation`."""
+    return None if valid is None else Validation(train, valid, markets, max_users)
+
+
 def vector_scores(nodes: NodeMap, vectors: Tensor) -> MarketScores:
     """Score by the inner products of vectors, float32 [num_nodes, d], of a graph's nodes."""
     table = vectors.detach().cpu().numpy()

@@ -28,8 +28,9 @@ from crossmarket.models.network import (
     fit_network,
     seeded,
     settle,
+    stage_kind,
 )
-from crossmarket.models.validation import Validation
+from crossmarket.models.validation import validation_on
 from crossmarket.training.histories import Histories
 
 
@@ -120,9 +121,7 @@ class ACMR(Recommender):
             sampler = HistoryExampleSampler(
                 train, nodes, markets, histories, config, options.device
             )
-            validation = None
-            if valid is not None:
-                validation = Validation(train, valid, markets, config.validation_users)
+            validation = validation_on(train, valid, markets, config.validation_users)
             scorer = self._scorer_of(network)
 
             def losses(batch: HistoryExamples) -> dict[str, Tensor]:
@@ -137,7 +136,7 @@ class ACMR(Recommender):
             self._network,
             config,
             options,
-            kind=f"{markets[0] if len(markets) == 1 else 'all'}-{self.name}",
+            kind=stage_kind(markets, self.name),
             inputs={"nodes": list(nodes.markets), **data_key(train, valid, markets)},
             make_task=make_task,
             weight_decay=config.reg,

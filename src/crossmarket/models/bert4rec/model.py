@@ -9,10 +9,17 @@ from crossmarket.graph.bipartite import map_nodes
 from crossmarket.models.base import ModelConfig
 from crossmarket.models.bert4rec.masking import MaskedSequenceSampler
 from crossmarket.models.bert4rec.network import Bert4RecConfig, Bert4RecNetwork
-from crossmarket.models.network import NetworkTask, data_key, fit_network, seeded, settle
+from crossmarket.models.network import (
+    NetworkTask,
+    data_key,
+    fit_network,
+    seeded,
+    settle,
+    stage_kind,
+)
 from crossmarket.models.pointwise import SINGLE_AND_MERGED
 from crossmarket.models.sequential import SequenceScorer, SequentialRecommender
-from crossmarket.models.validation import Validation
+from crossmarket.models.validation import validation_on
 from crossmarket.training.histories import Histories
 
 
@@ -46,9 +53,7 @@ class Bert4Rec(SequentialRecommender):
         def make_task(network: Bert4RecNetwork) -> NetworkTask:
             histories = Histories.of(train, nodes, markets)
             sampler = MaskedSequenceSampler(train, nodes, config, options.device)
-            validation = None
-            if valid is not None:
-                validation = Validation(train, valid, markets, config.validation_users)
+            validation = validation_on(train, valid, markets, config.validation_users)
             return NetworkTask(
                 network,
                 sampler.batches,
@@ -61,7 +66,7 @@ class Bert4Rec(SequentialRecommender):
             network,
             config,
             options,
-            kind=f"{markets[0] if len(markets) == 1 else 'all'}-{self.name}",
+            kind=stage_kind(markets, self.name),
             inputs={"nodes": list(markets), **data_key(train, valid, markets)},
             make_task=make_task,
             weight_decay=config.reg,

@@ -27,7 +27,7 @@ from crossmarket.models.presets import SOFTMAX_TABLES
 from crossmarket.models.sequential import SequenceScorer, SequentialRecommender
 from crossmarket.models.tables import TableConfig, fit_tables
 from crossmarket.models.transformer import check_heads
-from crossmarket.models.validation import Validation
+from crossmarket.models.validation import validation_on
 from crossmarket.training.histories import Histories
 
 #: Item vectors of the merged LightGCN's default, so that both share one training.
@@ -171,9 +171,7 @@ class CatSR(SequentialRecommender):
                 counts = np.bincount(histories.items, minlength=len(nodes.items))
                 weights = rarity_weights(counts, *rarity)
             sampler = PrefixSampler(train, nodes, markets, weights, settings, device)
-            validation = None
-            if valid is not None:
-                validation = Validation(train, valid, markets, settings.validation_users)
+            validation = validation_on(train, valid, markets, settings.validation_users)
             return NetworkTask(
                 network,
                 sampler.batches,

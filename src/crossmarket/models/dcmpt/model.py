@@ -20,7 +20,7 @@ from crossmarket.models.dcmpt.student import View, seen_matrix, view_market
 from crossmarket.models.dcmpt.task import PromptTask, RankingDistillation
 from crossmarket.models.embedding import EmbeddingRecommender
 from crossmarket.models.tables import Tables, tensor_hash
-from crossmarket.models.validation import Validation
+from crossmarket.models.validation import validation_on
 from crossmarket.training.loop import train as run_training
 from crossmarket.training.sampling import PositiveSampler
 from crossmarket.training.stage import Stage
@@ -74,9 +74,7 @@ class DCMPT(EmbeddingRecommender):
             self._teacher = teacher[0]
         stage = Stage(options.workspace, f"{self.target}-prompts", self._key(train, valid, teacher))
         sampler = PositiveSampler(train, view.nodes)
-        validation = None
-        if valid is not None:
-            validation = Validation(train, valid, [self.target])
+        validation = validation_on(train, valid, [self.target])
         ranking, distiller = self._distillation(train, view, sampler, teacher)
         task = PromptTask(
             config, view, bank, sampler, validation, ranking, distiller, options.device
