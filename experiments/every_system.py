@@ -24,8 +24,10 @@ import numpy as np
 
 from crossmarket.data.readers import read_data
 from crossmarket.evaluation.protocols import Protocol
-from crossmarket.experiments.compare import Comparison, Experiment, SystemConfig, load_experiment
+from crossmarket.experiments.compare import Comparison
+from crossmarket.experiments.experiment import Experiment, load_experiment
 from crossmarket.experiments.provenance import commit
+from crossmarket.experiments.systems import SystemConfig
 from crossmarket.experiments.tables import build_table, write_table
 from crossmarket.files import read_json, write_json, write_text
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 
 from crossmarket.data.simulate import SimulationConfig
 from crossmarket.evaluation.protocols import Protocol
-from crossmarket.experiments.compare import Experiment, SystemConfig
+from crossmarket.experiments.experiment import Experiment
+from crossmarket.experiments.systems import SystemConfig
 from crossmarket.models.base import ModelConfig, Recommender, flat_values
 from crossmarket.models.facts import split_description
 from crossmarket.models.registry import MODELS

@@ -8,7 +8,7 @@ from docs.generators import cli, configuration, floors, results, systems
 from docs.generators.markdown import anchor, replace_section, table
 from tests.docs.pages import ROOT
 
-from crossmarket.experiments.compare import Experiment
+from crossmarket.experiments.experiment import Experiment
 from crossmarket.models.facts import trainable_counts
 from crossmarket.models.registry import MODELS
 from docs import build

@@ -129,7 +129,33 @@ def part(market, values, shown=0.5):
     return MarketEvaluation(
         frame.with_columns(**{k: pl.Series(v) for k, v in columns.items()}),
         dict.fromkeys(LIST_METRICS, shown),
+        pl.DataFrame(),
     )
+
+
+def test_hits_place_every_held_out_interaction_in_its_users_list():
+    protocol = Protocol()
+    split = protocol.split(result_of(markets()), 0)
+    model = Fixed(split, "uk")
+    found = evaluate_market(model, protocol, split, "uk")
+    held_out = protocol.held_out(split, "uk")
+    users = split.test.users("uk").take(held_out.users)
+    lists = held_out.top_lists(lambda rows: model.score(rows, held_out.candidates), 10)
+    named = {
+        user: split.test.items.take(row).to_list() for user, row in zip(users, lists, strict=True)
+    }
+    edges = split.test.edges("uk")
+    pairs = set(
+        zip(
+            split.test.users("uk").take(edges.users),
+            split.test.items.take(edges.items),
+            strict=True,
+        )
+    )
+    assert set(zip(found.hits["user_id"], found.hits["item_id"], strict=True)) == pairs
+    for _, user, item, rank in found.hits.iter_rows():
+        assert rank == (named[user].index(item) + 1 if item in named[user] else 0)
+    assert found.hits["rank"].max() > 0
 
 
 def test_macro_weighs_markets_and_micro_weighs_users():

@@ -13,15 +13,11 @@ from crossmarket.data.store import write_store
 from crossmarket.errors import UsageError
 from crossmarket.evaluation.evaluator import evaluate_market
 from crossmarket.evaluation.protocols import Protocol
-from crossmarket.experiments.compare import (
-    Comparison,
-    Experiment,
-    SystemConfig,
-    fit_target,
-    load_experiment,
-    run_experiment,
-)
+from crossmarket.experiments.compare import Comparison, run_experiment
+from crossmarket.experiments.experiment import Experiment, load_experiment
+from crossmarket.experiments.fitting import fit_target
 from crossmarket.experiments.locking import locked
+from crossmarket.experiments.systems import SystemConfig
 from crossmarket.experiments.tables import build_table, to_frame, to_markdown, write_table
 from crossmarket.models.registry import build_model
 from crossmarket.training.options import RunOptions

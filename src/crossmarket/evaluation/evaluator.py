@@ -34,10 +34,14 @@ class MarketEvaluation:
         `market, user_id` and one column a metric; a row for each counted user.
     lists : dict
         `LIST_METRICS` of the market.
+    hits : polars.DataFrame
+        `market, user_id, item_id, rank`; a row for each held-out interaction of the counted
+        users: its place in the user's list of 10, from 1, or 0 where it is not in it.
     """
 
     per_user: pl.DataFrame
     lists: dict[str, float]
+    hits: pl.DataFrame
 
 
 def evaluate_market(
@@ -70,8 +74,25 @@ def evaluate_market(
     names = split.train.users(market).take(held_out.users)
     columns = {"user_id": names, **ranked.values}
     frame = pl.DataFrame(columns, schema_overrides={"user_id": pl.String})
-    per_user = frame.select(pl.lit(market).alias("market"), pl.all())
-    return MarketEvaluation(per_user, _list_metrics(ranked.lists, held_out, split, market))
+    own = pl.lit(market).alias("market")
+    hits = _hits(ranked.lists, held_out.users, split, market)
+    lists = _list_metrics(ranked.lists, held_out, split, market)
+    return MarketEvaluation(frame.select(own, pl.all()), lists, hits.select(own, pl.all()))
+
+
+def _hits(
+    lists: NDArray[np.int64], users: NDArray[np.int64], split: Split, market: str
+) -> pl.DataFrame:
+    """Each held-out interaction of some users with its place in the user's list."""
+    relevant = split.test.matrix(market)[users].tocoo()
+    found = lists[relevant.row] == relevant.col[:, None]
+    ranks = np.where(found.any(axis=1), found.argmax(axis=1) + 1, 0)
+    columns = {
+        "user_id": split.test.users(market).take(users[relevant.row]),
+        "item_id": split.test.items.take(relevant.col),
+        "rank": ranks.astype(np.int32),
+    }
+    return pl.DataFrame(columns, schema_overrides={"user_id": pl.String, "item_id": pl.String})
 
 
 def _list_metrics(

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import polars as pl
-import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    ValidationError,
-)
 
 from crossmarket.data.readers import ReadResult, read_data
-from crossmarket.errors import UsageError
 from crossmarket.evaluation.evaluator import METRICS, evaluate_market, summarise
 from crossmarket.evaluation.leak import assert_no_leak
-from crossmarket.evaluation.protocols import Protocol
-from crossmarket.experiments.fitting import (
-    SourceSplit,
-    checkpoint_seconds,
-    fit_target,
-    stage_folder,
-)
+from crossmarket.experiments.experiment import Experiment, load_experiment
+from crossmarket.experiments.fitting import checkpoint_seconds, fit_target, stage_folder
 from crossmarket.experiments.locking import locked
 from crossmarket.experiments.provenance import commit, versions
+from crossmarket.experiments.systems import SystemConfig
 from crossmarket.files import (
     content_hash,
     read_json,
@@ -38,124 +23,9 @@ from crossmarket.files import (
     write_atomically,
     write_json,
 )
-from crossmarket.metrics.ranking import parse_metric
 from crossmarket.models.base import Recommender
 from crossmarket.models.registry import build_model
 from crossmarket.training.options import RunOptions
-
-
-class SystemConfig(BaseModel):
-    """One row of the table.
-
-    Attributes
-    ----------
-    title : str
-        How the table calls it.
-    model, preset, config
-        As `build_model` takes them.
-    source_split : {"train", "all"}
-        Which interactions of the sources it learns from.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: str
-    model: str
-    preset: str | None = None
-    config: dict[str, Any] = Field(default_factory=dict)
-    source_split: SourceSplit = "train"
-
-
-class Experiment(BaseModel):
-    """A comparison, as its YAML file describes it.
-
-    Attributes
-    ----------
-    name, about : str
-        Title and purpose.
-    data : str
-        Path of the data, relative to the YAML file.
-    targets : "all" or list of str
-        Markets to evaluate.
-    protocol : Protocol
-        What is done with the data.
-    seeds : list of int
-        Each seed is a split and a training of its own.
-    systems : list of SystemConfig
-        Rows of the table; titles are distinct.
-    reference : str
-        Title of the system that the others are tested against.
-    metrics : list of str
-        Columns of the table; the first one decides the tests.
-    threads : int
-        Threads of the numeric kernels.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    about: str = ""
-    data: str
-    targets: str | Annotated[tuple[str, ...], Field(min_length=1)] = "all"
-    protocol: Protocol = Protocol()
-    seeds: tuple[NonNegativeInt, ...] = Field((0,), min_length=1)
-    systems: tuple[SystemConfig, ...] = Field(min_length=1)
-    reference: str
-    metrics: tuple[str, ...] = Field(("ndcg@10", "recall@10"), min_length=1)
-    threads: PositiveInt = RunOptions.threads
-
-
-def load_experiment(path: Path) -> Experiment:
-    """Read an experiment and check all of it before any work is done.
-
-    Raises
-    ------
-    UsageError
-        With the place of the first mistake.
-    """
-    if not path.is_file():
-        raise UsageError(f"there is no experiment file {path}")
-    try:
-        experiment = Experiment.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path} is not readable YAML: {reason}") from error
-    except ValidationError as error:
-        detail = error.errors()[0]
-        place = ".".join(str(part) for part in detail["loc"]) or "the file"
-        raise UsageError(f"{path}: {place}: {detail['msg'].lower()}") from error
-    for place, check in _checks(experiment):
-        try:
-            check()
-        except UsageError as error:
-            raise UsageError(f"{path}: {place}: {error}") from error
-    return experiment
-
-
-def _checks(experiment: Experiment) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Each place of an experiment with what refuses a wrong value there."""
-    titles = [system.title for system in experiment.systems]
-    yield "protocol", experiment.protocol.require_known
-    yield "seeds", partial(_require_distinct, experiment.seeds)
-    yield "metrics", partial(_require_distinct, experiment.metrics)
-    yield "titles of systems", partial(_require_distinct, titles)
-    yield "reference", partial(_require_title, experiment.reference, titles)
-    for metric in experiment.metrics:
-        yield "metrics", partial(parse_metric, metric)
-    for system in experiment.systems:
-        build = partial(build_model, system.model, system.preset, system.config)
-        yield f"system {system.title!r}", build
-
-
-def _require_distinct(values: Sequence[object]) -> None:
-    twice = [value for place, value in enumerate(values) if value in values[:place]]
-    if twice:
-        raise UsageError(f"{twice[0]!r} is there twice; each must be there once")
-
-
-def _require_title(reference: str, titles: Sequence[str]) -> None:
-    if reference not in titles:
-        raise UsageError(f"no system has the title {reference!r}; choose from: {', '.join(titles)}")
 
 
 class Comparison:
@@ -222,11 +92,29 @@ class Comparison:
                 report(system.title, seed, record)
         return records, pl.concat(frames)
 
-    def _result(
-        self, system: SystemConfig, seed: int, memory: dict[str, Any]
-    ) -> tuple[dict[str, Any], pl.DataFrame]:
+    def hits(self) -> pl.DataFrame:
+        """Where each held-out interaction came in the lists, computed where it is missing.
+
+        Returns
+        -------
+        `system, seed` and the columns of `MarketEvaluation.hits`.
+        """
+        frames = []
+        with locked(self.folder):
+            for seed in self.experiment.seeds:
+                memory: dict[str, Any] = {}
+                for system in self.experiment.systems:
+                    file = self._place(self._key(system, seed)).with_suffix(".hits.parquet")
+                    if not file.is_file():
+                        self._compute(system, seed, memory)
+                    keys = [pl.lit(system.title).alias("system"), pl.lit(seed).alias("seed")]
+                    frames.append(pl.read_parquet(file).select(*keys, pl.all()))
+        return pl.concat(frames)
+
+    def _key(self, system: SystemConfig, seed: int) -> dict[str, Any]:
+        """Everything that a result depends on."""
         model = build_model(system.model, system.preset, system.config)
-        key = {
+        return {
             "data": self.data.dataset.fingerprint,
             "targets": list(self.targets),
             "protocol": self.experiment.protocol.model_dump(mode="json"),
@@ -238,22 +126,23 @@ class Comparison:
             "source_split": system.source_split,
             "versions": versions(system.model),
         }
-        place = self.folder / "results" / content_hash(key)[:16]
-        record: dict[str, Any]
-        record_file, users_file = place.with_suffix(".json"), place.with_suffix(".parquet")
-        if record_file.is_file() and users_file.is_file():
-            record = read_json(record_file)
-            return {**record, "title": system.title}, pl.read_parquet(users_file)
-        computed, per_user = self._compute(system, seed, memory)
-        record = {**computed, "key": key, "commit": commit()}
-        write_atomically(users_file, per_user.write_parquet)
-        write_json(record_file, record)
-        return {**record, "title": system.title}, per_user
 
-    def _compute(
+    def _place(self, key: dict[str, Any]) -> Path:
+        """Path of a result's files, without suffix."""
+        return self.folder / "results" / content_hash(key)[:16]
+
+    def _result(
         self, system: SystemConfig, seed: int, memory: dict[str, Any]
     ) -> tuple[dict[str, Any], pl.DataFrame]:
-        protocol = self.experiment.protocol
+        place = self._place(self._key(system, seed))
+        files = [place.with_suffix(suffix) for suffix in (".json", ".parquet")]
+        if not all(file.is_file() for file in files):
+            self._compute(system, seed, memory)
+        return {**read_json(files[0]), "title": system.title}, pl.read_parquet(files[1])
+
+    def _compute(self, system: SystemConfig, seed: int, memory: dict[str, Any]) -> None:
+        """Fit, evaluate and keep the result; the record is written last."""
+        protocol, key = self.experiment.protocol, self._key(system, seed)
         split = protocol.split(self.data, seed)
         assert_no_leak(split)
         options = RunOptions(
@@ -280,13 +169,20 @@ class Comparison:
             )
             parts.append(evaluate_market(model, protocol, split, target, self.metrics))
             trainable[target] = model.num_trainable()
-        summary = summarise(parts, self.metrics)
-        facts = {
+        record = {
+            **summarise(parts, self.metrics),
             "seed": seed,
             "trainable": trainable,
             "candidates": protocol.candidates_hash(split),
+            "key": key,
+            "commit": commit(),
         }
-        return {**summary, **facts}, pl.concat([part.per_user for part in parts])
+        place = self._place(key)
+        hits = pl.concat([part.hits for part in parts])
+        per_user = pl.concat([part.per_user for part in parts])
+        write_atomically(place.with_suffix(".hits.parquet"), hits.write_parquet)
+        write_atomically(place.with_suffix(".parquet"), per_user.write_parquet)
+        write_json(place.with_suffix(".json"), record)
 
 
 def run_experiment(

@@ -13,7 +13,8 @@ import polars as pl
 from crossmarket.data.readers import read_data
 from crossmarket.data.simulate import SimulationConfig, simulate
 from crossmarket.data.store import write_store
-from crossmarket.experiments.compare import Comparison, load_experiment
+from crossmarket.experiments.compare import Comparison
+from crossmarket.experiments.experiment import load_experiment
 from crossmarket.experiments.run import Run, resolve_settings
 from crossmarket.experiments.tables import build_table, write_table
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from crossmarket.evaluation.significance import Comparison as PairedTest
 from crossmarket.evaluation.significance import compare_paired
-from crossmarket.experiments.compare import Experiment
+from crossmarket.experiments.experiment import Experiment
 from crossmarket.experiments.provenance import commit, versions
 from crossmarket.files import write_atomically, write_json, write_text
 

@@ -1,0 +1,1 @@
+"""Figures and analyses of the papers, and ours: each gives a table and a picture."""

@@ -1,0 +1,67 @@
+"""`crossmarket analyse`: figures and analyses of the papers, and ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossmarket.cli.commands import Command, ThreadsOption, example, split_names
+from crossmarket.errors import UsageError
+
+
+def analyse(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Analysis; the list of all without.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DATA", help="Interactions.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of what it gives; resumable.")
+    ] = None,
+    markets: Annotated[
+        str | None, typer.Option(help="Target markets, comma-separated; all by default.")
+    ] = None,
+    systems: Annotated[
+        str | None, typer.Option(help="Titles of the catalogue's systems, separated by `;`.")
+    ] = None,
+    protocol: Annotated[str | None, typer.Option(help="Instead of the analysis' own.")] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, comma-separated.")] = "0",
+    threads: ThreadsOption = 1,
+) -> None:
+    """Write an analysis as NAME.csv, NAME.svg, NAME.png and NAME.json."""
+    from crossmarket.analysis.registry import ANALYSES, find_analysis
+    from crossmarket.analysis.run import run_analysis
+    from crossmarket.data.readers import read_data
+    from crossmarket.evaluation.protocols import Protocol
+    from crossmarket.experiments.systems import find_system
+
+    if name is None:
+        for known in ANALYSES.values():
+            typer.echo(f"{known.name:<22} {known.summary} ({known.source})")
+        return
+    found = find_analysis(name)
+    if data is None or out is None:
+        raise UsageError(f"{name} needs --data DATA and --out FOLDER")
+    try:
+        numbers = tuple(int(seed) for seed in split_names(seeds))
+    except ValueError as error:
+        raise UsageError(f"cannot read --seeds {seeds!r}; write them as 0,1,2") from error
+    titles = [title.strip() for title in systems.split(";")] if systems else None
+    setting = found.setting(
+        read_data(data),
+        out / "work",
+        markets=split_names(markets) if markets else None,
+        systems=tuple(find_system(title) for title in titles) if titles else None,
+        protocol=Protocol(name=protocol).require_known() if protocol else None,
+        seeds=numbers,
+        threads=threads,
+        progress=True,
+    )
+    _, paths = run_analysis(found, setting, out)
+    typer.echo("wrote " + ", ".join(str(path) for path in paths))
+
+
+COMMANDS = (
+    Command(analyse, example("crossmarket analyse item-groups --data markets --out analyses")),
+)
