@@ -141,17 +141,10 @@ def test_hits_place_every_held_out_interaction_in_its_users_list():
     held_out = protocol.held_out(split, "uk")
     users = split.test.users("uk").take(held_out.users)
     lists = held_out.top_lists(lambda rows: model.score(rows, held_out.candidates), 10)
-    named = {
-        user: split.test.items.take(row).to_list() for user, row in zip(users, lists, strict=True)
-    }
+    named = {u: split.test.items.take(row) for u, row in zip(users, lists, strict=True)}
     edges = split.test.edges("uk")
-    pairs = set(
-        zip(
-            split.test.users("uk").take(edges.users),
-            split.test.items.take(edges.items),
-            strict=True,
-        )
-    )
+    owners, items = split.test.users("uk").take(edges.users), split.test.items.take(edges.items)
+    pairs = set(zip(owners, items, strict=True))
     assert set(zip(found.hits["user_id"], found.hits["item_id"], strict=True)) == pairs
     for _, user, item, rank in found.hits.iter_rows():
         assert rank == (named[user].index(item) + 1 if item in named[user] else 0)
