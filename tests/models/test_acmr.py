@@ -33,27 +33,41 @@ def linear(x, state, name):
     return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
 
 
-def attention(x, state, name, heads):
-    q, k, v = np.split(linear(x, state, f"{name}.projection"), 3, axis=1)
-    mixed = []
-    for a, b, c in zip(*(np.split(part, heads, axis=1) for part in (q, k, v)), strict=True):
+def weights_of(x, state, name, heads):
+    """Attention of each head."""
+    q, k, _ = np.split(linear(x, state, f"{name}.projection"), 3, axis=1)
+    found = []
+    for a, b in zip(*(np.split(part, heads, axis=1) for part in (q, k)), strict=True):
         weights = np.exp(a @ b.T / np.sqrt(a.shape[1]))
-        mixed.append(weights / weights.sum(axis=1, keepdims=True) @ c)
+        found.append(weights / weights.sum(axis=1, keepdims=True))
+    return found
+
+
+def attention(x, state, name, heads):
+    values = np.split(np.split(linear(x, state, f"{name}.projection"), 3, axis=1)[2], heads, axis=1)
+    weights = weights_of(x, state, name, heads)
+    mixed = [own @ value for own, value in zip(weights, values, strict=True)]
     return linear(np.concatenate(mixed, axis=1), state, f"{name}.output")
 
 
-def by_hand(state, history, candidate, market, config):
-    """Equations (2)-(8) on one sequence."""
+def encoded(state, history, candidate, market, config, layers):
+    """Equations (2)-(6) on one sequence, up to some layer."""
     x = state["items.weight"][[*history, candidate]]
     if config.market_embedding:
         x = x + state["markets.weight"][market]
     if config.normalise_input:
         x = norm(x, state, "norm")
-    for layer in range(config.num_layers):
+    for layer in range(layers):
         name = f"encoder.layers.{layer}"
         x = norm(x + attention(x, state, name, config.num_heads), state, f"{name}.first_norm")
         thought = linear(relu(linear(x, state, f"{name}.inner")), state, f"{name}.outer")
         x = norm(x + thought, state, f"{name}.second_norm")
+    return x
+
+
+def by_hand(state, history, candidate, market, config):
+    """Equations (2)-(8) on one sequence."""
+    x = encoded(state, history, candidate, market, config, config.num_layers)
     user = x[:-1].mean(axis=0) if len(history) else np.zeros(x.shape[1])
     return linear(np.concatenate([user, x[-1]]), state, "output")[0]
 
@@ -271,6 +285,28 @@ def test_scores_are_the_network_s_on_the_history_whatever_the_blocks(model, spli
         for user, row in enumerate(model.score_lists(users, lists)):
             columns = np.searchsorted(model.catalogue, lists[user])
             np.testing.assert_allclose(row, scores[user, columns], rtol=1e-4, atol=1e-5)
+
+
+def test_attention_is_the_mean_over_heads_of_the_last_layer(model, split):
+    state, config, nodes = arrays(model._network), model.config, model._nodes
+    place, last = nodes.markets.index(TARGET), config.num_layers - 1
+    candidate = int(model.catalogue[4])
+    for user in (0, 7, len(split.train.users(TARGET)) - 1):  # the last has no history
+        items, weights = model.attention(user, candidate)
+        history = split.train.matrix(TARGET)[[user]].indices
+        assert set(items[:-1]) == set(history)
+        assert items[-1] == candidate
+        tokens = np.searchsorted(nodes.items, items).tolist()
+        x = encoded(state, tokens[:-1], tokens[-1], place, config, last)
+        heads = weights_of(x, state, f"encoder.layers.{last}", config.num_heads)
+        np.testing.assert_allclose(weights, np.mean(heads, axis=0), rtol=1e-3, atol=1e-5)
+
+
+def test_item_vectors_are_the_tokens_of_the_market(model):
+    state, nodes, items = arrays(model._network), model._nodes, model.catalogue[[5, 0]]
+    own = state["markets.weight"][nodes.markets.index(TARGET)]
+    expected = state["items.weight"][np.searchsorted(nodes.items, items)] + own
+    np.testing.assert_allclose(model.item_vectors(items), expected, rtol=1e-5)
 
 
 def test_a_new_history_is_what_is_scored_from(model, split):

@@ -93,3 +93,13 @@ def test_a_longer_history_changes_the_vectors_but_not_what_was_learned(split, op
     assert not np.allclose(model.score(np.arange(5)), before)
     model.set_history(split.train)
     np.testing.assert_array_equal(model.score(np.arange(5)), before)
+
+
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+def test_item_vectors_are_what_scores_compare(split, options, similarity):
+    model = fitted(split, options, num_layers=2, similarity=similarity)
+    nodes, table = table_of(model, split, options)
+    items = split.train.catalogue(TARGET)[[7, 0, 3]]
+    vectors = as_similarity(propagate(nodes.graph_of(split.train), table, 2), similarity)
+    expected = vectors[nodes.item_nodes(items)].numpy()
+    np.testing.assert_allclose(model.item_vectors(items), expected, rtol=1e-5, atol=1e-6)

@@ -65,3 +65,23 @@ def test_dropout_is_at_work_in_training_only():
     assert not torch.equal(encoder(tokens), encoder(tokens))
     encoder.eval()
     assert torch.equal(encoder(tokens), encoder(tokens))
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_attention_is_that_of_torch_s_last_layer(padded):
+    torch.manual_seed(3)
+    encoder = LaneEncoder(2, WIDTH, HEADS, HIDDEN, dropout=0.3).eval()
+    for parameter in encoder.parameters():
+        nn.init.normal_(parameter, std=0.4)
+    padding = torch.zeros(LENGTH, COUNT, dtype=torch.bool)
+    if padded:
+        padding[:3, 1] = padding[:5, 4] = True
+    tokens = torch.randn(LENGTH, COUNT, WIDTH)
+    hidden = padding.T if padded else None
+    first, last = (layer.eval() for layer in reference_of(encoder))
+    lower = first(tokens, src_key_padding_mask=hidden)
+    _, expected = last.self_attn(lower, lower, lower, key_padding_mask=hidden)
+    found = encoder.attention(tokens, padding if padded else None).permute(2, 0, 1)
+    real = ~padding.T
+    torch.testing.assert_close(found[real], expected[real], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.sum(dim=2), torch.ones(COUNT, LENGTH))

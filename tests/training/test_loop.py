@@ -229,6 +229,15 @@ def test_a_finished_stage_is_not_trained_again(tmp_path):
     assert again.seconds == []
 
 
+def test_options_list_the_stages_in_use_trained_or_read(tmp_path):
+    for _ in range(2):
+        options = RunOptions(workspace=tmp_path)
+        for kind in ("first", "second"):
+            train(Quadratic(), Schedule(1, 0.1), options, Stage(tmp_path, kind, {}))
+        assert [folder.name.split("-")[0] for folder in options.stages] == ["first", "second"]
+        assert all((folder / "stage.json").is_file() for folder in options.stages)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_it_and_keeps_the_checkpoint(tmp_path, bad):
     class Diverging(Quadratic):

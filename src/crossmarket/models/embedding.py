@@ -48,6 +48,13 @@ class EmbeddingRecommender(Recommender):
         self._user_vectors = similar[start : start + len(self.users)]
         self._item_vectors = similar[nodes.num_users :]
 
+    def item_vectors(self, items: Rows) -> FloatMatrix:
+        """Vectors of item rows [n], float32 [n, d], as scoring compares them.
+
+        They are propagated; with cosine similarity each has length 1.
+        """
+        return np.asarray(self._item_vectors[self._positions(items)])
+
     def _scorable(self) -> Rows:
         return self._nodes.items
 

@@ -18,10 +18,7 @@ class _LaneAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
         q = q * q.shape[1] ** -0.5
-        logits = _inner(q, k)
-        if bias is not None:
-            logits.add_(bias)
-        weights = logits.softmax(dim=2)
+        weights = _weights(q, k, bias)
         ctx.save_for_backward(q, k, v, weights)
         return _mix(weights.transpose(1, 2), v)
 
@@ -32,6 +29,14 @@ class _LaneAttention(torch.autograd.Function):
         pull.addcmul_(weights, pull.sum(dim=2, keepdim=True), value=-1)
         to_q = _mix(pull.transpose(1, 2), k).mul_(q.shape[1] ** -0.5)
         return to_q, _mix(pull, q), _mix(weights, grads[0]), None
+
+
+def _weights(scaled: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
+    """Attention [h, n, n, s] of each position (second axis) to every other (third axis)."""
+    logits = _inner(scaled, k)
+    if bias is not None:
+        logits.add_(bias)
+    return logits.softmax(dim=2)
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
@@ -92,16 +97,27 @@ class LaneEncoderLayer(nn.Module):
 
     def forward(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
         """Encode float32 [positions, sequences, width]; for `bias` see `lane_attention`."""
-        length, count, width = tokens.shape
+        width = tokens.shape[2]
         flat = tokens.reshape(-1, width)
-        lanes = torch.addmm(self.projection.bias[:, None], self.projection.weight, flat.T)
-        heads = lanes.view(3, self.num_heads, -1, length, count)
+        heads = self._heads(tokens)
         mixed = lane_attention(heads[0], heads[1], heads[2], bias)
         attended = self.output(mixed.view(width, -1).T)
         flat = self.first_norm(flat + fast_dropout(attended, self.dropout, self.training))
         thought = self.outer(torch.relu_(self.inner(flat)))
         flat = self.second_norm(flat + fast_dropout(thought, self.dropout, self.training))
         return flat.view(tokens.shape)  # type: ignore[no-any-return]
+
+    def attention(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Mean over heads of the attention weights, float32 [queries, keys, sequences]."""
+        query, key, _ = self._heads(tokens)
+        return _weights(query * query.shape[1] ** -0.5, key, bias).mean(dim=0)
+
+    def _heads(self, tokens: Tensor) -> Tensor:
+        """Queries, keys and values, float32 [3, heads, head width, positions, sequences]."""
+        length, count, width = tokens.shape
+        flat = tokens.reshape(-1, width)
+        lanes = torch.addmm(self.projection.bias[:, None], self.projection.weight, flat.T)
+        return lanes.view(3, self.num_heads, -1, length, count)
 
 
 class LaneEncoder(nn.Module):
@@ -137,10 +153,27 @@ class LaneEncoder(nn.Module):
         -------
         float32 [positions, sequences, width]; meaningless where `padding` is set.
         """
-        bias = None
-        if padding is not None:
-            bias = torch.zeros(padding.shape, device=tokens.device)
-            bias = bias.masked_fill_(padding, -torch.inf)
+        bias = _key_bias(padding)
         for layer in self.layers:
             tokens = layer(tokens, bias)
         return tokens
+
+    def attention(self, tokens: Tensor, padding: Tensor | None = None) -> Tensor:
+        """Attention weights of the last layer, mean over its heads; arguments as in `forward`.
+
+        Returns
+        -------
+        float32 [queries, keys, sequences]; the weights of a query sum to 1.
+        """
+        bias = _key_bias(padding)
+        *lower, last = self.layers
+        for layer in lower:
+            tokens = layer(tokens, bias)
+        return last.attention(tokens, bias)  # type: ignore[no-any-return, operator]
+
+
+def _key_bias(padding: Tensor | None) -> Tensor | None:
+    """What hides padding: -inf where it is, 0 elsewhere."""
+    if padding is None:
+        return None
+    return torch.zeros(padding.shape, device=padding.device).masked_fill_(padding, -torch.inf)

@@ -102,6 +102,8 @@ def train(task: Task, schedule: Schedule, options: RunOptions, stage: Stage) -> 
         If the loss is not finite; the newest checkpoint stays.
     """
     parameters = task.parameters()
+    if stage.folder is not None:
+        options.stages.append(stage.folder)
     done = stage.finished()
     if done is not None:
         _assign(parameters, done.tensors)

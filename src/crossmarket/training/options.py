@@ -34,6 +34,8 @@ class RunOptions:
         Least time between two checkpoints of one stage.
     memory : dict
         Results shared by the models of one process, keyed by content (not written to disk).
+    stages : list of Path
+        Folders of the training stages that fits with these options have used, trained or read.
     """
 
     seed: int = 0
@@ -43,6 +45,7 @@ class RunOptions:
     workspace: Path | None = None
     checkpoint_seconds: float = 5.0
     memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    stages: list[Path] = field(default_factory=list, compare=False, repr=False)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
+import torch
 from pydantic import Field
 from scipy.sparse import csr_array
 from torch import Tensor
@@ -167,6 +168,53 @@ class ACMR(Recommender):
     def _score_histories(self, histories: csr_array, items: Rows) -> FloatMatrix:
         bare = self._cut(Histories.of_matrix(histories, self._nodes))
         return self._scorer.score(bare, np.arange(histories.shape[0]), self.target, items)
+
+    def item_vectors(self, items: Rows) -> FloatMatrix:
+        """Tokens of items in the target: the item's vector plus the market's, where it has one.
+
+        Parameters
+        ----------
+        items : int [n]
+            Rows of items that a pre-training market sells.
+
+        Returns
+        -------
+        float32 [n, d]
+        """
+        table = self._network.items.weight.detach().cpu().numpy()
+        vectors = table[self._nodes.item_nodes(items) - self._nodes.num_users]
+        if self._network.markets is not None:
+            place = self._nodes.markets.index(self.target)
+            vectors = vectors + self._network.markets.weight[place].detach().cpu().numpy()
+        return np.asarray(vectors, dtype=np.float32)
+
+    def attention(self, user: int, item: int) -> tuple[Rows, FloatMatrix]:
+        """What the last layer reads when it is asked about an item, mean over heads.
+
+        Parameters
+        ----------
+        user : int
+            User row of the target.
+        item : int
+            Item row of the candidate.
+
+        Returns
+        -------
+        Item rows int32 [n], the history oldest first and then the candidate, and weights float32
+        [n, n]: how much the token of a row reads that of a column; rows sum to 1.
+        """
+        nodes, config = self._nodes, self.config
+        past = self._histories.padded(
+            nodes.user_nodes(self.target, np.array([user])), config.max_length
+        )
+        past = past[past < len(nodes.items)][None]
+        candidate = torch.from_numpy(nodes.item_nodes(np.array([[item]])) - nodes.num_users)
+        market = torch.tensor([nodes.markets.index(self.target)])
+        parts = (part.to(self.options.device) for part in (past, candidate, market))
+        with self.options.applied(), torch.inference_mode():
+            weights = self._network.attention(*parts)[:, :, 0, 0].cpu().numpy()
+        tokens = np.concatenate([past[0].numpy(), candidate[0].numpy()])
+        return nodes.items[tokens], weights
 
     def _settled_config(self) -> ModelConfig:
         return settle(self.config, self._pretrained, fine_tuning=self._tuned)

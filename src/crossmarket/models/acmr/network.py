@@ -102,6 +102,28 @@ class ACMRNetwork(nn.Module):
         -------
         float32 [n, k], logits.
         """
+        tokens, padding = self._tokens(histories, candidates, markets)
+        encoded = self.encoder(tokens.flatten(1, 2), padding).view(tokens.shape)
+        real = (histories < self.num_items).T
+        shares = real / real.sum(dim=0).clamp(min=1)
+        user = (encoded[:-1] * shares[:, :, None, None]).sum(dim=0)
+        return self.output(torch.cat([user, encoded[-1]], dim=2)).squeeze(2)  # type: ignore[no-any-return]
+
+    def attention(self, histories: Tensor, candidates: Tensor, markets: Tensor) -> Tensor:
+        """Attention of the last layer, mean over heads; arguments as in `forward`.
+
+        Returns
+        -------
+        float32 [length + 1, length + 1, n, k], queries by keys; the candidate is the last token.
+        """
+        tokens, padding = self._tokens(histories, candidates, markets)
+        weights = self.encoder.attention(tokens.flatten(1, 2), padding)
+        return weights.view(*weights.shape[:2], *candidates.shape)
+
+    def _tokens(
+        self, histories: Tensor, candidates: Tensor, markets: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Tokens of each history with each candidate, [length + 1, n, k, d], and the padding."""
         width = candidates.shape[1]
         past = self.items(histories.T)[:, :, None].expand(-1, -1, width, -1)
         tokens = torch.cat([past, self.items(candidates)[None]])
@@ -114,7 +136,4 @@ class ACMRNetwork(nn.Module):
         if not real.all():
             hidden = F.pad(~real, (0, 0, 0, 1))  # the candidate is no padding
             padding = hidden[:, :, None].expand(-1, -1, width).flatten(1)
-        encoded = self.encoder(tokens.flatten(1, 2), padding).view(tokens.shape)
-        shares = real / real.sum(dim=0).clamp(min=1)
-        user = (encoded[:-1] * shares[:, :, None, None]).sum(dim=0)
-        return self.output(torch.cat([user, encoded[-1]], dim=2)).squeeze(2)  # type: ignore[no-any-return]
+        return tokens, padding
