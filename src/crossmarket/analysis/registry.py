@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import ModuleType
 
 from crossmarket.analysis import item_groups
 from crossmarket.analysis.base import Analysis
 from crossmarket.errors import UsageError
 
-#: Every analysis, in the order of the list that the command line prints.
+#: One module each, in the order of the list that the command line prints.
+_MODULES: tuple[ModuleType, ...] = (item_groups,)
+
+
+def _analyses_of(module: ModuleType) -> tuple[Analysis, ...]:
+    """What a module exports: several `ANALYSES`, or its one `ANALYSIS`."""
+    several: tuple[Analysis, ...] | None = getattr(module, "ANALYSES", None)
+    return (module.ANALYSIS,) if several is None else several
+
+
+#: Every analysis by its name.
 ANALYSES: Mapping[str, Analysis] = {
-    module.ANALYSIS.name: module.ANALYSIS for module in (item_groups,)
+    analysis.name: analysis for module in _MODULES for analysis in _analyses_of(module)
 }
 
 
