@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from crossmarket.data.dataset import MarketDataset
 from crossmarket.data.simulate import SimulationConfig, simulate
 from crossmarket.data.splits import time_split
 from crossmarket.data.vocabulary import Vocabulary
-from crossmarket.errors import DataError, UsageError
+from crossmarket.errors import DataError, LeakError, UsageError
 from crossmarket.evaluation.leak import find_leaks
 from crossmarket.evaluation.protocols import KINDS, Protocol, sample_negatives, with_validation
 
@@ -296,7 +298,101 @@ def test_given_full_needs_parts():
         Protocol(name="given-full").split(result_of(markets()), 0)
 
 
-def test_candidates_leave_out_nothing_that_was_planted(data):
-    """A planted pair is no candidate any more: the hash shows that the split was touched."""
-    split = Protocol().split(data, 0)
-    assert Protocol().candidates_hash(plant(split, 3)) != Protocol().candidates_hash(split)
+def test_a_planted_pair_stays_a_candidate_and_is_refused(data):
+    """A leak must not show as a missed item: the item is ranked, and the split is refused."""
+    protocol = Protocol()
+    split = protocol.split(data, 0)
+    planted = plant(split, 3)
+    for market in split.test.markets:
+        honest, leaky = (protocol.held_out(parts, market) for parts in (split, planted))
+        for row in range(len(honest)):
+            assert ranked(leaky, row) == ranked(honest, row)
+    protocol.require_sound(split)
+    with pytest.raises(LeakError, match="leaks 3 interaction"):
+        protocol.require_sound(planted)
+
+
+def test_the_leaky_protocol_differs_from_ratio_full_in_training_only(data):
+    leaky, honest = Protocol(name="dcmpt-leaky"), Protocol()
+    planted, split = leaky.split(data, 0), honest.split(data, 0)
+    leaky.require_sound(planted)
+    assert leaky.leaks
+    assert not honest.leaks
+    found = find_leaks(planted)
+    for market in split.test.markets:
+        assert pairs(planted.test, market) == pairs(split.test, market)
+        assert pairs(planted.valid, market) == pairs(split.valid, market)
+        extra = pairs(planted.train, market) - pairs(split.train, market)
+        held = pairs(split.test, market) | pairs(split.valid, market)
+        assert pairs(planted.train, market) >= pairs(split.train, market)
+        assert extra <= held
+        in_test = found.filter(market=market, part_a="train", part_b="test").height
+        assert (
+            in_test == planted.details["leaked"][market] == len(extra & pairs(split.test, market))
+        )
+        for row, own in enumerate(ranked_lists(leaky, planted, market)):
+            assert own == ranked(honest.held_out(split, market), row)
+    share = sum(planted.details["leaked"].values()) / split.test.num_interactions
+    assert 0.7 < share < 0.9
+
+
+def ranked_lists(protocol, split, market):
+    held_out = protocol.held_out(split, market)
+    return [ranked(held_out, row) for row in range(len(held_out))]
+
+
+def test_refit_of_a_leaky_split_holds_each_pair_once(data):
+    split = Protocol(name="dcmpt-leaky").split(data, 0)
+    merged = split.refit()
+    for market in split.train.markets:
+        both = pairs(split.train, market) | pairs(split.valid, market)
+        assert pairs(merged.train, market) == both
+        assert len(merged.train.edges(market)) == len(both)
+
+
+@pytest.mark.parametrize("name", ["ratio-full", "acmr-market", "forec"])
+def test_without_companions_no_day_of_a_held_out_item_is_learned_from(data, name):
+    data = in_baskets(data)
+    protocol = Protocol(name=name, companions="drop")
+    split, whole = protocol.split(data, 0), Protocol(name=name).split(data, 0)
+    assert find_leaks(split).is_empty()
+    assert protocol.label == f"{name}, without companions"
+    dropped = 0
+    for market in data.dataset.markets:
+        days = [days_of(part, market) for part in (split.train, split.valid, split.test)]
+        assert not days[0] & (days[1] | days[2])
+        assert not days[1] & days[2]
+        assert pairs(split.test, market) == pairs(whole.test, market)
+        parts = (split.train, split.valid, split.test, split.set_aside)
+        assert set.union(*(pairs(part, market) for part in parts)) == pairs(data.dataset, market)
+        dropped += len(split.set_aside.edges(market))
+        held_out = protocol.held_out(split, market)
+        assert set(held_out.users) <= {user for user, _ in pairs(split.train, market)}
+        aside = pairs(split.set_aside, market)
+        for row, user in enumerate(held_out.users):
+            assert not {(user, item) for item in ranked(held_out, row)} & aside
+    assert dropped == sum(split.details["companions"].values()) > 0
+
+
+def in_baskets(data, days=60):
+    """The same interactions with times rounded to few days, so that users buy several at once."""
+    width = days * 86_400
+    edges = {market: data.dataset.edges(market) for market in data.dataset.markets}
+    rounded = {
+        market: replace(own, timestamps=own.timestamps // width * width)
+        for market, own in edges.items()
+    }
+    return replace(data, dataset=data.dataset.replace_edges(rounded), parts=None)
+
+
+def days_of(part, market):
+    edges = part.edges(market)
+    days = edges.timestamps // 86_400
+    return set(zip(edges.users.tolist(), days.tolist(), strict=True))
+
+
+def test_the_key_of_a_protocol_holds_what_is_not_the_default():
+    assert Protocol().key == {"name": "ratio-full"}
+    changed = Protocol(name="forec", companions="drop", refit=True)
+    assert changed.key == {"name": "forec", "companions": "drop", "refit": True}
+    assert Protocol.model_validate(changed.key) == changed

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -189,3 +190,27 @@ def test_json_holds_the_whole_report(run_folder):
     assert found["leaks"] == found["damage"] == []
     assert found == json.loads(json.dumps(check_path(run_folder).to_dict()))
     assert pl.DataFrame(found["checked"]).height == 3
+
+
+def test_a_leaky_protocol_passes_only_where_it_is_named(tmp_path):
+    store(tmp_path / "data")
+    ok("data", "split", tmp_path / "data", "--protocol", "dcmpt-leaky", "--out", tmp_path / "parts")
+    leaks = check_path(tmp_path / "parts").leaks.height
+    assert leaks > 0
+    assert run("check", tmp_path / "parts").code == 1
+    named = ok("check", tmp_path / "parts", "--leaky", "dcmpt-leaky")
+    assert f"parts of parts: {leaks:,} leaked pairs, on purpose" in named.out
+    honest = refused("check", tmp_path / "parts", "--leaky", "ratio-full")
+    assert "protocol 'ratio-full' must not leak" in honest
+
+
+def test_a_run_of_a_leaky_protocol_passes_only_where_it_is_named(tmp_path):
+    store(tmp_path / "data")
+    arguments = ["--model", "popularity", "--protocol", "dcmpt-leaky", "--targets", "mx"]
+    ok("fit", "--data", tmp_path / "data", "--out", tmp_path / "run", *arguments)
+    failed = run("check", tmp_path / "run")
+    assert failed.code == 1
+    assert "are in train and valid" in failed.out
+    ok("check", tmp_path / "run", "--leaky", "dcmpt-leaky")
+    spoilt = Path(tmp_path / "run" / "dcmpt-leaky" / "split")
+    assert read_split(spoilt).name == "dcmpt-leaky"

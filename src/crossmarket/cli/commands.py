@@ -36,7 +36,13 @@ ProtocolOption = Annotated[
     str,
     typer.Option(
         help="ratio-full, time-full, loo-99, loo-999, given-full, launch@FRACTION, or a paper's "
-        "own: forec, acmr-market, acmr-union, m3rec."
+        "own: forec, acmr-market, acmr-union, m3rec, dcmpt-leaky."
+    ),
+]
+DropCompanionsOption = Annotated[
+    bool,
+    typer.Option(
+        "--drop-companions", help="Learn from nothing a user took on the day of a held-out item."
     ),
 ]
 

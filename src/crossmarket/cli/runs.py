@@ -14,6 +14,7 @@ from rich.table import Table
 
 from crossmarket.cli.commands import (
     Command,
+    DropCompanionsOption,
     JsonOption,
     ProtocolOption,
     RunPath,
@@ -60,6 +61,7 @@ def fit(
     refit: Annotated[
         bool, typer.Option(help="Learn once more from training + validation at the end.")
     ] = False,
+    drop_companions: DropCompanionsOption = False,
     source_split: Annotated[
         str, typer.Option(help="Interactions of source markets learned from: train or all.")
     ] = "train",
@@ -87,7 +89,9 @@ def fit(
         preset,
         parse_settings(set_ or []),
         targets=chosen,
-        protocol=Protocol(name=protocol, refit=refit),
+        protocol=Protocol(
+            name=protocol, refit=refit, companions="drop" if drop_companions else "keep"
+        ),
         seed=seed,
         threads=threads,
         device=device,
@@ -191,12 +195,16 @@ def check(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A run, or data with train/valid/test parts.")
     ],
+    leaky: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PROTOCOL", help="A protocol that leaks on purpose: dcmpt-leaky."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look for held-out interactions in training, and for changed files; exit 1 if any."""
     from crossmarket.experiments.checking import check_path
 
-    report = check_path(path)
+    report = check_path(path, leaky=leaky or ())
     if as_json:
         typer.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
     else:

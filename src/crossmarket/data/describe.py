@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -200,20 +200,37 @@ def draw(description: Description, path: Path) -> None:
     UsageError
         If the suffix is neither.
     """
-    sizes = np.diag(description.overlap)
-    shared = [[f"{count:,}" for count in row] for row in description.overlap]
-    for row, column in np.argwhere(~np.eye(len(sizes), dtype=bool)):
-        shared[row][column] = f"{description.jaccard[row, column]:.0%}\n{shared[row][column]}"
-    overlap = HeatMap(
-        "Items in common",
-        "share of the items of either market that both sell, and their number",
-        description.jaccard,
-        shared,
+    maps = similarity_maps(
+        description.markets, description.overlap, description.jaccard, description.cosine
     )
-    similarity = HeatMap(
-        "Purchases alike",
-        "cosine similarity of how often each item was bought",
-        description.cosine,
-        _decimals(description.cosine),
-    )
-    draw_heat_maps([overlap, similarity], description.markets, path)
+    draw_heat_maps(maps, path)
+
+
+def similarity_maps(
+    markets: Sequence[str],
+    overlap: NDArray[np.int64],
+    jaccard: NDArray[np.float64],
+    cosine: NDArray[np.float64],
+) -> list[HeatMap]:
+    """Heat maps of item overlap and purchase similarity; matrices as in `Description`."""
+    shared = [[f"{count:,}" for count in row] for row in overlap]
+    for row, column in np.argwhere(~np.eye(len(markets), dtype=bool)):
+        shared[row][column] = f"{jaccard[row, column]:.0%}\n{shared[row][column]}"
+    return [
+        HeatMap(
+            "Items in common",
+            "share of the items of either market that both sell, and their number",
+            jaccard,
+            shared,
+            markets,
+            markets,
+        ),
+        HeatMap(
+            "Purchases alike",
+            "cosine similarity of how often each item was bought",
+            cosine,
+            _decimals(cosine),
+            markets,
+            markets,
+        ),
+    ]

@@ -1,4 +1,4 @@
-"""Heat maps of market-by-market matrices."""
+"""Heat maps of market-by-market matrices, and the look that they share with other pictures."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from crossmarket.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-_INK, _FAINT, _PAPER = "#22313f", "#7b8794", "#eef1f4"
+INK, FAINT, PAPER = "#22313f", "#7b8794", "#eef1f4"
 _CELL_INCHES = 0.78
 _LEAST_INCHES = 5.2  # as wide as a subtitle
 _FORMATS = (".svg", ".png")
@@ -25,35 +26,126 @@ _FORMATS = (".svg", ".png")
 
 @dataclass(frozen=True, eq=False)
 class HeatMap:
-    """One square heat map.
+    """One heat map; its diagonal, where rows and columns agree, is left out of the scale.
 
     Attributes
     ----------
     title, subtitle : str
         Above the map: what it shows, and how to read its cells.
-    values : float64 [n, n]
-        Colour of the cells off the diagonal, at least 0.
-    cells : sequence of sequences of str, [n][n]
+    values : float64 [rows, columns]
+        Colour of the cells; NaN for none.
+    cells : sequence of sequences of str, [rows][columns]
         Text in the cells.
+    rows, columns : sequence of str
+        Names beside and below the cells.
+    row_label, column_label : str
+        What the names stand for.
+    signed : bool
+        Two colours that meet at 0, instead of one that darkens from 0 on.
     """
 
     title: str
     subtitle: str
     values: NDArray[np.float64]
     cells: Sequence[Sequence[str]]
+    rows: Sequence[str]
+    columns: Sequence[str]
+    row_label: str = ""
+    column_label: str = ""
+    signed: bool = False
 
 
-def draw_heat_maps(maps: Sequence[HeatMap], labels: Sequence[str], path: Path) -> None:
+def draw_heat_maps(maps: Sequence[HeatMap], path: Path) -> None:
     """Draw heat maps side by side; the same input gives the same bytes.
 
     Parameters
     ----------
     maps : sequence of HeatMap
         The maps, left to right.
-    labels : sequence of str
-        Names of the rows and columns, the same for all maps.
     path : Path
         File to write; its suffix, `.svg` or `.png`, chooses the format.
+
+    Raises
+    ------
+    UsageError
+        If the suffix is neither.
+    """
+    require_format(path)
+    import matplotlib as mpl  # noqa: PLC0415 - slow to import and seldom needed
+
+    with mpl.rc_context({"svg.hashsalt": "crossmarket", "font.family": "DejaVu Sans"}):
+        save(heat_map_figure(maps), path)
+
+
+def heat_map_figure(maps: Sequence[HeatMap]) -> Figure:
+    """A figure of heat maps, left to right."""
+    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415
+
+    widths = [max(_CELL_INCHES * len(one.columns), _LEAST_INCHES) + 0.6 for one in maps]
+    heights = [_CELL_INCHES * len(one.rows) for one in maps]
+    least = _LEAST_INCHES if all(len(one.rows) == len(one.columns) for one in maps) else 0.0
+    layout = ConstrainedLayoutEngine(wspace=0.05, w_pad=0.15, h_pad=0.15)
+    figure = Figure(figsize=(sum(widths), max(*heights, least) + 1.2), layout=layout)
+    for position, heat_map in enumerate(maps, start=1):
+        _draw_one(figure.add_subplot(1, len(maps), position), heat_map)
+    return figure
+
+
+def _draw_one(axes: Axes, heat_map: HeatMap) -> None:
+    shape = (len(heat_map.rows), len(heat_map.columns))
+    same = np.array([[row == column for column in heat_map.columns] for row in heat_map.rows])
+    values = np.where(same, np.nan, heat_map.values)
+    top = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+    colours, least = ("RdBu", -top) if heat_map.signed else ("Blues", 0.0)
+    axes.imshow(values, cmap=colours, vmin=least, vmax=top)
+    axes.set_facecolor(PAPER)
+    for row, column in np.ndindex(*shape):
+        dark = abs(values[row, column]) > 0.6 * top
+        axes.text(
+            column,
+            row,
+            heat_map.cells[row][column],
+            ha="center",
+            va="center",
+            fontsize=10,
+            linespacing=1.35,
+            color=FAINT if same[row, column] else "white" if dark else INK,
+        )
+    for set_ticks, names in (
+        (axes.set_xticks, heat_map.columns),
+        (axes.set_yticks, heat_map.rows),
+    ):
+        set_ticks(range(len(names)), names, fontsize=11.5, color=INK)
+        set_ticks(np.arange(len(names) + 1) - 0.5, minor=True)
+    axes.grid(visible=False)
+    axes.grid(which="minor", color="white", linewidth=2.5)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel(heat_map.column_label, fontsize=11, color=INK)
+    axes.set_ylabel(heat_map.row_label, fontsize=11, color=INK)
+    title(axes, heat_map.title, heat_map.subtitle)
+
+
+def title(axes: Axes, text: str, subtitle: str = "") -> None:
+    """Write what the axes show, and below it how to read them."""
+    pad = 26 if subtitle else 10
+    axes.set_title(text, loc="left", fontsize=13, color=INK, weight="bold", pad=pad)
+    if subtitle:
+        axes.annotate(
+            subtitle,
+            xy=(0, 1),
+            xytext=(0, 10),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=9,
+            color=FAINT,
+            in_layout=False,
+        )
+
+
+def require_format(path: Path) -> str:
+    """The format of a picture file, `svg` or `png`.
 
     Raises
     ------
@@ -63,58 +155,19 @@ def draw_heat_maps(maps: Sequence[HeatMap], labels: Sequence[str], path: Path) -
     suffix = path.suffix.lower()
     if suffix not in _FORMATS:
         raise UsageError(f"cannot draw {path.name!r}; end the name in {' or '.join(_FORMATS)}")
-    import matplotlib as mpl  # noqa: PLC0415 - slow to import and seldom needed
-    from matplotlib.figure import Figure  # noqa: PLC0415
-    from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: PLC0415
+    return suffix[1:]
 
-    side = max(_CELL_INCHES * len(labels), _LEAST_INCHES)
-    with mpl.rc_context({"svg.hashsalt": "crossmarket", "font.family": "DejaVu Sans"}):
-        layout = ConstrainedLayoutEngine(wspace=0.05, w_pad=0.15, h_pad=0.15)
-        size = (len(maps) * (side + 0.6), side + 1.2)
-        figure = Figure(figsize=size, layout=layout)
-        for position, heat_map in enumerate(maps, start=1):
-            axes = figure.add_subplot(1, len(maps), position)
-            _draw_one(axes, heat_map, labels)
-        buffer = io.BytesIO()
-        metadata = {"Date": None} if suffix == ".svg" else {"Software": None}
-        figure.savefig(buffer, format=suffix[1:], dpi=160, metadata=metadata)
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure; the suffix, `.svg` or `.png`, chooses the format.
+
+    Raises
+    ------
+    UsageError
+        If the suffix is neither.
+    """
+    kind = require_format(path)
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
     write_bytes(path, buffer.getvalue())
-
-
-def _draw_one(axes: Axes, heat_map: HeatMap, labels: Sequence[str]) -> None:
-    size = len(labels)
-    # The diagonal compares a market with itself: it is left out of the colour scale.
-    values = np.where(np.eye(size, dtype=bool), np.nan, heat_map.values)
-    top = float(np.nanmax(values)) if size > 1 else 1.0
-    axes.imshow(values, cmap="Blues", vmin=0.0, vmax=top or 1.0)
-    axes.set_facecolor(_PAPER)
-    for row in range(size):
-        for column in range(size):
-            dark = row != column and values[row, column] > 0.6 * (top or 1.0)
-            axes.text(
-                column,
-                row,
-                heat_map.cells[row][column],
-                ha="center",
-                va="center",
-                fontsize=10,
-                linespacing=1.35,
-                color=_FAINT if row == column else "white" if dark else _INK,
-            )
-    for set_ticks in (axes.set_xticks, axes.set_yticks):
-        set_ticks(range(size), labels, fontsize=11.5, color=_INK)
-        set_ticks(np.arange(size + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=2.5)
-    axes.tick_params(which="both", length=0)
-    axes.spines[:].set_visible(False)
-    axes.set_title(heat_map.title, loc="left", fontsize=15, color=_INK, weight="bold", pad=28)
-    axes.annotate(
-        heat_map.subtitle,
-        xy=(0, 1),
-        xytext=(0, 11),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        fontsize=10,
-        color=_FAINT,
-        in_layout=False,
-    )

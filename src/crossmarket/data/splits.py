@@ -7,13 +7,14 @@ part only. All three parts share vocabularies and catalogues, so rows mean the s
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from crossmarket.data.dataset import Edges, MarketDataset
 from crossmarket.errors import DataError, UsageError
@@ -33,6 +34,8 @@ class Split:
         The rule's settings and what it counted; JSON-able.
     train, valid, test : MarketDataset
         The parts, over shared vocabularies and catalogues.
+    set_aside : MarketDataset, optional
+        Interactions that belong to no part: not learned from, not tested, never candidates.
     """
 
     name: str
@@ -41,6 +44,15 @@ class Split:
     train: MarketDataset
     valid: MarketDataset
     test: MarketDataset
+    set_aside: MarketDataset | None = None
+
+    def known(self, market: str) -> csr_array:
+        """Interactions of a market outside its test part, sparse float32 [users, items].
+
+        An interaction that a part leaks into test is a test interaction here.
+        """
+        parts = [self.train, self.valid, *([self.set_aside] if self.set_aside else [])]
+        return without(sum_of([part.matrix(market) for part in parts]), self.test.matrix(market))
 
     def refit(self) -> Split:
         """Move the validation part into training (for a last fit with settled choices)."""
@@ -68,18 +80,38 @@ class Split:
         }
 
 
+def sum_of(matrices: Sequence[csr_array]) -> csr_array:
+    """Add sparse matrices of one shape."""
+    total = matrices[0]
+    for matrix in matrices[1:]:
+        total = (total + matrix).tocsr()
+    return total
+
+
+def without(matrix: csr_array, taken: csr_array) -> csr_array:
+    """A sparse matrix without the entries that another one has, too."""
+    common = matrix.multiply(taken != 0)
+    if not common.nnz:
+        return matrix
+    kept = (matrix - common).tocsr()
+    kept.eliminate_zeros()
+    return kept
+
+
 def market_generator(seed: int, market: str) -> np.random.Generator:
     """Random stream of one market: it does not change when other markets come or go."""
     return np.random.default_rng([seed, zlib.crc32(market.encode())])
 
 
 def merge_edges(first: Edges, second: Edges) -> Edges:
-    """Unite two disjoint sets of edges in canonical order."""
+    """Unite two sets of edges in canonical order; a pair that is in both is there once."""
     users = np.concatenate([first.users, second.users])
     items = np.concatenate([first.items, second.items])
     order = np.lexsort((items, users))
     weights = np.concatenate([first.weights, second.weights])
     timestamps = np.concatenate([first.timestamps, second.timestamps])
+    same = (np.diff(users[order]) == 0) & (np.diff(items[order]) == 0)
+    order = order[np.concatenate([[True], ~same])[: len(order)]]
     return Edges(users[order], items[order], weights[order], timestamps[order])
 
 
@@ -123,18 +155,89 @@ def ratio_split(
         raise UsageError(
             f"valid={valid} and test={test} leave nothing to train on; their sum must be below 1"
         )
-    train_share = round(1 - valid - test, 12)
 
     def label(market: str, edges: Edges) -> NDArray[np.int8]:
-        count = len(edges)
-        train_end = max(int(train_share * count), 1)
-        labels = np.zeros(count, dtype=np.int8)
-        order = market_generator(seed, market).permutation(count)
-        labels[order[train_end:]] = 1
-        labels[order[train_end + int(valid * count) :]] = 2
-        return labels
+        return _ratio_labels(len(edges), market_generator(seed, market), valid, test)
 
     return _split_by(dataset, "ratio", seed, {"valid": valid, "test": test}, label)
+
+
+def _ratio_labels(
+    count: int, generator: np.random.Generator, valid: float = 0.1, test: float = 0.1
+) -> NDArray[np.int8]:
+    train_end = max(int(round(1 - valid - test, 12) * count), 1)
+    labels = np.zeros(count, dtype=np.int8)
+    order = generator.permutation(count)
+    labels[order[train_end:]] = 1
+    labels[order[train_end + int(valid * count) :]] = 2
+    return labels
+
+
+def leaky_split(dataset: MarketDataset, *, seed: int = 0) -> Split:
+    """`ratio_split` with the leak of a published code planted in it, to measure what it gives.
+
+    DCMPT's public code draws one 80/10/10 split for pre-training and another, independent one for
+    the target. Here the training part holds both training draws, so about 80 % of the test and of
+    the validation interactions are learned from. Test and validation parts are those of
+    `ratio_split` with the same seed, so the two can be compared user by user.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of both draws.
+    """
+    honest = ratio_split(dataset, seed=seed)
+    train, leaked = {}, {}
+    for market in dataset.markets:
+        edges = dataset.edges(market)
+        own = _ratio_labels(len(edges), market_generator(seed, market))
+        other = _ratio_labels(len(edges), market_generator(seed + 7, market))
+        train[market] = edges.select((own == 0) | (other == 0))
+        leaked[market] = int(np.count_nonzero((own == 2) & (other == 0)))
+    details = {**honest.details, "leaked": leaked}
+    return replace(honest, name="dcmpt-leaky", details=details, train=dataset.replace_edges(train))
+
+
+def drop_companions(split: Split) -> Split:
+    """Set aside what a user took on the same day as something held out.
+
+    People buy several things at once; under a random split some of a basket is in training and
+    gives the rest away. Training keeps no interaction of a day on which the user has one in
+    validation or test, validation none of a day with one in test. Days are UTC days.
+
+    Raises
+    ------
+    DataError
+        If an interaction has no time, or a market keeps no training interaction.
+    """
+    _require_times(split.train, "a split without companions")
+    train, valid, aside = {}, {}, {}
+    for market in split.train.markets:
+        parts = [part.edges(market) for part in (split.train, split.valid, split.test)]
+        days = [_user_days(edges) for edges in parts]
+        late = np.isin(days[1], days[2])
+        early = np.isin(days[0], np.concatenate(days[1:]))
+        train[market], valid[market] = parts[0].select(~early), parts[1].select(~late)
+        aside[market] = merge_edges(parts[0].select(early), parts[1].select(late))
+        if not len(train[market]):
+            raise DataError(
+                f"every training interaction of market {market!r} shares its day with a held-out "
+                "one; leave the market out or keep the companions"
+            )
+    counts = {market: len(edges) for market, edges in aside.items()}
+    return replace(
+        split,
+        name=f"{split.name}-without-companions",
+        details={**split.details, "companions": counts},
+        train=split.train.replace_edges(train),
+        valid=split.valid.replace_edges(valid),
+        set_aside=split.train.replace_edges(aside),
+    )
+
+
+def _user_days(edges: Edges) -> NDArray[np.int64]:
+    """One number for each (user, day) of the edges."""
+    return edges.users.astype(np.int64) * 1_000_000 + edges.timestamps // 86_400
 
 
 def leave_one_out_split(

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,17 @@ from crossmarket.data.dataset import MarketDataset
 from crossmarket.data.readers import ReadResult
 from crossmarket.data.splits import (
     Split,
+    drop_companions,
     given_split,
     launch_split,
+    leaky_split,
     leave_one_out_split,
     market_generator,
     ratio_split,
     time_split,
 )
 from crossmarket.errors import UsageError
+from crossmarket.evaluation.leak import assert_no_leak
 from crossmarket.metrics.held_out import HeldOut
 
 #: Whose items sampled negatives come from: the user's market's, or those of all markets.
@@ -39,6 +42,7 @@ class _Kind:
     split: Callable[[ReadResult, int, Protocol], Split]
     negatives: int | None = None
     pool: Pool = "market"
+    leaks: bool = False
 
 
 class Protocol(BaseModel):
@@ -48,8 +52,8 @@ class Protocol(BaseModel):
     ----------
     name : str
         `ratio-full`, `time-full`, `loo-99`, `loo-999`, `given-full`, a paper's own (`forec`,
-        `acmr-market`, `acmr-union`, `m3rec`), or `launch@f` with the fraction f of the target's
-        training interactions that is kept.
+        `acmr-market`, `acmr-union`, `m3rec`), `dcmpt-leaky`, or `launch@f` with the fraction f of
+        the target's training interactions that is kept.
     history : {"train", "train+valid"}
         Interactions a model scores from at test; it always learns from training ones only.
     refit : bool
@@ -57,6 +61,9 @@ class Protocol(BaseModel):
     cuts : (str, str), optional
         Dates of `time-full` (first day of validation, first day of test); the 80 % and 90 %
         quantiles of all interaction times by default.
+    companions : {"keep", "drop"}
+        Whether training may hold what a user took on the day of a held-out interaction; dropped,
+        only users with a training interaction left are counted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,6 +72,7 @@ class Protocol(BaseModel):
     history: Literal["train", "train+valid"] = "train"
     refit: bool = False
     cuts: tuple[str, str] | None = Field(default=None)
+    companions: Literal["keep", "drop"] = "keep"
 
     @property
     def label(self) -> str:
@@ -72,6 +80,8 @@ class Protocol(BaseModel):
         parts = [self.name]
         if self.cuts:
             parts.append(f"cuts={self.cuts[0]}..{self.cuts[1]}")
+        if self.companions != "keep":
+            parts.append("without companions")
         if self.refit:
             parts.append("refit")
         if self.history != "train":
@@ -79,10 +89,22 @@ class Protocol(BaseModel):
         return ", ".join(parts)
 
     @property
+    def key(self) -> dict[str, Any]:
+        """The name and every option that is not the default, JSON-able."""
+        return {"name": self.name, **self.model_dump(mode="json", exclude_defaults=True)}
+
+    @property
     def fit_label(self) -> str:
         """File-safe name of what shapes a fit; runs that share it share their models."""
-        parts = [self.name, *(self.cuts or ()), *(["refit"] if self.refit else [])]
+        parts = [self.name, *(self.cuts or ())]
+        parts += ["without-companions"] if self.companions != "keep" else []
+        parts += ["refit"] if self.refit else []
         return "-".join(parts).replace("@", "-")
+
+    @property
+    def leaks(self) -> bool:
+        """Whether training is meant to hold held-out interactions, as in `dcmpt-leaky`."""
+        return self._kind().leaks
 
     @property
     def launch_fraction(self) -> float | None:
@@ -124,7 +146,19 @@ class Protocol(BaseModel):
         DataError
             If the data lack what the protocol needs: times, parts, enough interactions.
         """
-        return self.require_known()._kind().split(data, seed, self)
+        split = self.require_known()._kind().split(data, seed, self)
+        return split if self.companions == "keep" else drop_companions(split)
+
+    def require_sound(self, split: Split) -> None:
+        """Pass only a split without leak, unless the protocol is there to show one.
+
+        Raises
+        ------
+        LeakError
+            As `assert_no_leak`.
+        """
+        if not self.leaks:
+            assert_no_leak(split)
 
     def for_target(self, split: Split, target: str) -> Split:
         """The split that a model for `target` learns from (`launch@f` thins the target)."""
@@ -134,18 +168,29 @@ class Protocol(BaseModel):
     def held_out(self, split: Split, market: str) -> HeldOut:
         """Users, candidates and masks of a market at test.
 
-        Every protocol masks the user's training and validation items. `time-full` counts users
-        with a training interaction only; the others count everyone with a test interaction.
+        Every protocol masks what is known of the user beside the test part. `time-full`, and
+        every protocol without companions, counts users with a training interaction only; the
+        others count everyone with a test interaction.
         """
         train, kind = split.train.matrix(market), self._kind()
-        seen = (train + split.valid.matrix(market)).tocsr()
-        relevant = split.test.matrix(market)
-        included = None
-        if kind.negatives is not None:
-            included = sample_negatives(split, market, kind.negatives, kind.pool)
-        among = np.diff(train.indptr) > 0 if self.name == "time-full" else None
-        candidates = _pool(split, market, kind.pool)
-        return HeldOut(relevant, seen, candidates, included=included, among=among)
+        warm = self.name == "time-full" or self.companions == "drop"
+        return HeldOut(
+            split.test.matrix(market),
+            split.known(market),
+            _pool(split, market, kind.pool),
+            included=self.negatives(split, market),
+            among=np.diff(train.indptr) > 0 if warm else None,
+        )
+
+    def negatives(self, split: Split, market: str) -> csr_array | None:
+        """Sampled negatives of each user, sparse [users, items]; None where all items are ranked.
+
+        The same split gives the same draw.
+        """
+        kind = self._kind()
+        if kind.negatives is None:
+            return None
+        return sample_negatives(split, market, kind.negatives, kind.pool)
 
     def candidates_hash(self, split: Split) -> str:
         """SHA-256 (hex) of what is ranked for whom; equal hashes make results comparable."""
@@ -179,7 +224,7 @@ def sample_negatives(split: Split, market: str, count: int, pool: Pool = "market
     sparse float32 [users, items]; the same split gives the same draw.
     """
     catalogue = _pool(split, market, pool)
-    known = split.train.matrix(market) + split.valid.matrix(market) + split.test.matrix(market)
+    known = split.known(market) + split.test.matrix(market)
     users = np.unique(split.test.edges(market).users)
     generator = market_generator(split.seed + 2, market)
     rows: list[NDArray[np.int64]] = []
@@ -244,6 +289,11 @@ KINDS: dict[str, _Kind] = {
     "launch@f": _Kind(
         "ratio-full with only the fraction f of the target's training interactions",
         lambda data, seed, _: ratio_split(data.dataset, seed=seed),
+    ),
+    "dcmpt-leaky": _Kind(
+        "ratio-full with most test interactions planted in training, to show what a leak is worth",
+        lambda data, seed, _: leaky_split(data.dataset, seed=seed),
+        leaks=True,
     ),
     "given-full": _Kind(
         "the parts the data came with; the whole catalogue is ranked",

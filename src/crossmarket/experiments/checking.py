@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from crossmarket.data.readers import read_data
 from crossmarket.data.splits import Split, given_split
 from crossmarket.errors import CrossmarketError, UsageError
 from crossmarket.evaluation.leak import find_leaks
+from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.run import RUN_FILE, Run
 from crossmarket.experiments.stored_split import is_split, read_split
 from crossmarket.training.stage import verified_record
@@ -70,18 +72,27 @@ class CheckReport:
         return "\n".join(lines)
 
 
-def check_path(path: Path) -> CheckReport:
+def check_path(path: Path, *, leaky: Sequence[str] = ()) -> CheckReport:
     """Check a run folder or data that bring their own parts.
+
+    Parameters
+    ----------
+    leaky : sequence of str
+        Protocols that are known to leak on purpose; their leaks are counted, not held against
+        the run or the data.
 
     Raises
     ------
     UsageError
-        If the path holds neither.
+        If the path holds neither, or a protocol named here does not leak on purpose.
     """
+    for name in leaky:
+        if not Protocol(name=name).require_known().leaks:
+            raise UsageError(f"protocol {name!r} must not leak, so no leak of it can be passed")
     if not path.exists():
         raise UsageError(f"there is nothing at {path}; name a run or a data folder")
     if (path / RUN_FILE).is_file():
-        return _check_run(path)
+        return _check_run(path, leaky)
     data = read_data(path)
     if data.parts is None:
         raise UsageError(
@@ -89,10 +100,11 @@ def check_path(path: Path) -> CheckReport:
             f"make them with `crossmarket data split {path} --out FOLDER`"
         )
     split = read_split(path) if is_split(path) else given_split(data.parts)
-    return CheckReport(_leaks(path.name, split), [], [f"parts of {path.name}"])
+    leaks, found = _judge(f"parts of {path.name}", path.name, split, split.name in leaky)
+    return CheckReport(leaks, [], [found])
 
 
-def _check_run(path: Path) -> CheckReport:
+def _check_run(path: Path, leaky: Sequence[str]) -> CheckReport:
     damage: list[str] = []
     tables: list[pl.DataFrame] = []
     checked = ["data"]
@@ -102,10 +114,13 @@ def _check_run(path: Path) -> CheckReport:
         damage.append(str(error))
     for folder in sorted(path.glob("*/split")):
         name = folder.parent.name
-        checked.append(f"split {name}")
         try:
-            tables.append(_leaks(name, read_split(folder)))
+            split = read_split(folder)
+            leaks, found = _judge(f"split {name}", name, split, split.name in leaky)
+            tables.append(leaks)
+            checked.append(found)
         except CrossmarketError as error:
+            checked.append(f"split {name}")
             damage.append(str(error))
     for record_file in sorted(path.glob("*/stages/**/stage.json")):
         stage = record_file.parent
@@ -116,6 +131,14 @@ def _check_run(path: Path) -> CheckReport:
             damage.append(str(error))
     leaks = pl.concat(tables) if tables else _leaks("", None)
     return CheckReport(leaks, damage, checked)
+
+
+def _judge(title: str, name: str, split: Split, named: bool) -> tuple[pl.DataFrame, str]:
+    """The leaks that count against a split, and what to say was checked."""
+    leaks = _leaks(name, split)
+    if not named:
+        return leaks, title
+    return _leaks(name, None), f"{title}: {leaks.height:,} leaked pairs, on purpose"
 
 
 def _leaks(name: str, split: Split | None) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import polars as pl
 
 from crossmarket.data.readers import ReadResult, read_data
 from crossmarket.evaluation.evaluator import METRICS, evaluate_market, summarise
-from crossmarket.evaluation.leak import assert_no_leak
+from crossmarket.experiments.candidates import keep_candidates
 from crossmarket.experiments.experiment import Experiment, load_experiment
 from crossmarket.experiments.fitting import checkpoint_seconds, fit_target, stage_folder
 from crossmarket.experiments.locking import locked
@@ -117,7 +117,7 @@ class Comparison:
         return {
             "data": self.data.dataset.fingerprint,
             "targets": list(self.targets),
-            "protocol": self.experiment.protocol.model_dump(mode="json"),
+            "protocol": self.experiment.protocol.key,
             "metrics": list(self.metrics),
             "seed": seed,
             "threads": self.experiment.threads,
@@ -144,7 +144,9 @@ class Comparison:
         """Fit, evaluate and keep the result; the record is written last."""
         protocol, key = self.experiment.protocol, self._key(system, seed)
         split = protocol.split(self.data, seed)
-        assert_no_leak(split)
+        protocol.require_sound(split)
+        name = f"{protocol.fit_label}-{seed}.parquet"
+        keep_candidates(protocol, split, self.folder / "candidates" / name)
         options = RunOptions(
             seed=seed,
             threads=self.experiment.threads,

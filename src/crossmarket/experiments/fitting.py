@@ -11,7 +11,6 @@ from typing import Literal
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.data.splits import Split
 from crossmarket.errors import UsageError
-from crossmarket.evaluation.leak import assert_no_leak
 from crossmarket.evaluation.protocols import Protocol, with_validation
 from crossmarket.models.base import Recommender
 from crossmarket.models.registry import plug_in_versions
@@ -56,7 +55,7 @@ def fit_target(
     The fitted model, with the protocol's history set.
     """
     own = _with_sources(protocol.for_target(split, target), target, source_split, everything)
-    assert_no_leak(own)
+    protocol.require_sound(own)
     model = build().fit(own.train, target=target, valid=own.valid)
     if protocol.refit:
         model = model.settled().fit(own.refit().train, target=target)

@@ -30,8 +30,8 @@ from crossmarket.data.splits import Split
 from crossmarket.data.store import is_store, write_store
 from crossmarket.errors import DataError, UsageError
 from crossmarket.evaluation.evaluator import evaluate_market, summarise
-from crossmarket.evaluation.leak import assert_no_leak
 from crossmarket.evaluation.protocols import Protocol
+from crossmarket.experiments.candidates import keep_candidates
 from crossmarket.experiments.fitting import (
     SourceSplit,
     checkpoint_seconds,
@@ -147,7 +147,7 @@ class Run:
     def split(self, protocol: Protocol) -> Split:
         """The protocol's split of the run's data, checked for leaks."""
         split = protocol.split(self.data, self.settings.seed)
-        assert_no_leak(split)
+        protocol.require_sound(split)
         return split
 
     def fit(
@@ -177,6 +177,7 @@ class Run:
             split = self.split(protocol)
             if not is_split(folder / "split"):
                 write_split(split, self.data, folder / "split")
+            keep_candidates(protocol, split, folder / "candidates.parquet")
             options = RunOptions(
                 seed=self.settings.seed,
                 threads=self.settings.threads,

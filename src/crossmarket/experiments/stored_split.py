@@ -13,12 +13,14 @@ from crossmarket.errors import DataError
 from crossmarket.files import read_json
 
 DETAILS_FILE = "split.json"
+#: Parts of a split as files; the last one only where something was set aside.
+PARTS = ("train", "valid", "test", "set_aside")
 
 
 def write_split(split: Split, data: ReadResult, folder: Path) -> None:
     """Write a split of `data` as a store with parts; an empty part is left out."""
-    parts = {"train": split.train, "valid": split.valid, "test": split.test}
-    filled = {name: part for name, part in parts.items() if part.num_interactions}
+    parts = {name: getattr(split, name) for name in PARTS}
+    filled = {name: part for name, part in parts.items() if part and part.num_interactions}
     details = {"name": split.name, "seed": split.seed, "details": split.details}
     write_store(replace(data, parts=filled), folder, extras={DETAILS_FILE: details})
 
@@ -45,5 +47,6 @@ def read_split(folder: Path) -> Split:
     whole = data.dataset
     nothing = {market: whole.edges(market).select(slice(0, 0)) for market in whole.markets}
     empty = whole.replace_edges(nothing)
-    parts = [(data.parts or {}).get(part, empty) for part in ("train", "valid", "test")]
-    return Split(name, seed, details, *parts)
+    stored = data.parts or {}
+    train, valid, test = (stored.get(part, empty) for part in PARTS[:3])
+    return Split(name, seed, details, train, valid, test, stored.get(PARTS[3]))

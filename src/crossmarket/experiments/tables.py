@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from crossmarket.errors import UsageError
 from crossmarket.evaluation.significance import Comparison as PairedTest
 from crossmarket.evaluation.significance import compare_paired
 from crossmarket.experiments.experiment import Experiment
@@ -23,10 +24,14 @@ def build_table(
 ) -> dict[str, Any]:
     """Join the results of all seeds into one JSON-able table.
 
+    Results of other data, protocols or candidates are refused.
+
+
     Each cell is a mean over seeds with the standard deviation between them. Tests are paired
     over users, each user's mean over the seeds that test it, on the first metric; every user
     weighs alike, and p-values are Holm-corrected over the systems compared.
     """
+    _require_comparable(records)
     rows = []
     for system in experiment.systems:
         own = [record for record in records if record["title"] == system.title]
@@ -60,6 +65,24 @@ def build_table(
         "versions": versions(*(system.model for system in experiment.systems)),
         "commit": commit(),
     }
+
+
+def _require_comparable(records: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse results that do not say the same thing: of other data, protocol or candidates."""
+    first = records[0]
+    candidates: dict[int, str] = {}
+    for record in records:
+        for fact in ("data", "protocol"):
+            if record["key"][fact] != first["key"][fact]:
+                raise UsageError(
+                    f"{record['title']!r} and {first['title']!r} were measured with another "
+                    f"{fact}; results of one table must agree in it"
+                )
+        if candidates.setdefault(record["seed"], record["candidates"]) != record["candidates"]:
+            raise UsageError(
+                f"{record['title']!r}, seed {record['seed']}, was ranked among other candidates "
+                "than the rest of the table; measure it again"
+            )
 
 
 def _mean_users(records: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from crossmarket.data.dataset import MarketDataset
-from crossmarket.data.splits import market_generator
+from crossmarket.data.splits import market_generator, without
 from crossmarket.graph.bipartite import NodeMap
 from crossmarket.metrics.held_out import HeldOut
 from crossmarket.models.base import SELECTION_METRIC, FloatMatrix, Rows
@@ -45,7 +45,8 @@ class Validation:
             if max_users is not None and len(able) > max_users:
                 drawn = market_generator(0, market).choice(able, size=max_users, replace=False)
                 counted = np.isin(np.arange(len(counted)), drawn)
-            held_out = HeldOut(relevant, seen, train.catalogue(market), among=counted)
+            masked = without(seen, relevant)
+            held_out = HeldOut(relevant, masked, train.catalogue(market), among=counted)
             if len(held_out):
                 self._parts.append((market, held_out))
 
