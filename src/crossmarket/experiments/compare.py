@@ -15,17 +15,15 @@ from crossmarket.experiments.experiment import Experiment, load_experiment
 from crossmarket.experiments.fitting import checkpoint_seconds, fit_target, stage_folder
 from crossmarket.experiments.locking import locked
 from crossmarket.experiments.provenance import commit, versions
+from crossmarket.experiments.shared_rows import has_values, read_values, write_values
 from crossmarket.experiments.systems import SystemConfig
-from crossmarket.files import (
-    content_hash,
-    read_json,
-    remove_temporaries,
-    write_atomically,
-    write_json,
-)
+from crossmarket.files import content_hash, read_json, remove_temporaries, write_json
 from crossmarket.models.base import Recommender
 from crossmarket.models.registry import build_model
 from crossmarket.training.options import RunOptions
+
+#: Tables of a result beside its record, with the columns that name their rows.
+ROW_KEYS = {"per_user": ("market", "user_id"), "hits": ("market", "user_id", "item_id")}
 
 
 class Comparison:
@@ -36,7 +34,8 @@ class Comparison:
     experiment : Experiment
         What to compare.
     folder : Path
-        Results lie in `folder/results`, trained stages in `folder/stages`.
+        Results lie in `folder/results`, ids of their rows in `folder/rows`, trained stages in
+        `folder/stages`.
     data : ReadResult
         The experiment's data.
     progress : bool
@@ -56,12 +55,7 @@ class Comparison:
     ) -> None:
         self.stages = folder / "stages" if stages is None else stages
         self.experiment, self.folder, self.data, self.progress = experiment, folder, data, progress
-        named = experiment.targets
-        if named == "all":
-            self.targets = data.dataset.markets
-        else:
-            names = (named,) if isinstance(named, str) else named
-            self.targets = tuple(data.dataset.require_market(market) for market in names)
+        self.targets = experiment.markets(data.dataset)
         self.metrics = tuple(dict.fromkeys([*experiment.metrics, *METRICS]))
 
     def run(
@@ -87,8 +81,8 @@ class Comparison:
             for system in self.experiment.systems:
                 record, per_user = self._result(system, seed, memory)
                 records.append(record)
-                keys = [pl.lit(system.title).alias("system"), pl.lit(seed).alias("seed")]
-                frames.append(per_user.select(*keys, pl.all()))
+                shown = per_user.select(*ROW_KEYS["per_user"], *self.metrics)
+                frames.append(_labelled(shown, system.title, seed))
                 report(system.title, seed, record)
         return records, pl.concat(frames)
 
@@ -104,11 +98,8 @@ class Comparison:
             for seed in self.experiment.seeds:
                 memory: dict[str, Any] = {}
                 for system in self.experiment.systems:
-                    file = self._place(self._key(system, seed)).with_suffix(".hits.parquet")
-                    if not file.is_file():
-                        self._compute(system, seed, memory)
-                    keys = [pl.lit(system.title).alias("system"), pl.lit(seed).alias("seed")]
-                    frames.append(pl.read_parquet(file).select(*keys, pl.all()))
+                    _, hits = self._result(system, seed, memory, table="hits")
+                    frames.append(_labelled(hits, system.title, seed))
         return pl.concat(frames)
 
     def _key(self, system: SystemConfig, seed: int) -> dict[str, Any]:
@@ -118,7 +109,7 @@ class Comparison:
             "data": self.data.dataset.fingerprint,
             "targets": list(self.targets),
             "protocol": self.experiment.protocol.key,
-            "metrics": list(self.metrics),
+            "metrics": sorted(self.metrics),
             "seed": seed,
             "threads": self.experiment.threads,
             "model": system.model,
@@ -132,13 +123,18 @@ class Comparison:
         return self.folder / "results" / content_hash(key)[:16]
 
     def _result(
-        self, system: SystemConfig, seed: int, memory: dict[str, Any]
+        self, system: SystemConfig, seed: int, memory: dict[str, Any], table: str = "per_user"
     ) -> tuple[dict[str, Any], pl.DataFrame]:
+        """A record and one of its tables, computed if either is missing."""
         place = self._place(self._key(system, seed))
-        files = [place.with_suffix(suffix) for suffix in (".json", ".parquet")]
-        if not all(file.is_file() for file in files):
+        file, rows = place.with_suffix(f".{table}.parquet"), self.folder / "rows"
+        known = place.with_suffix(".json")
+        record: dict[str, Any] = read_json(known) if known.is_file() else {}
+        if not has_values(record.get("rows", {}).get(table), file, rows):
             self._compute(system, seed, memory)
-        return {**read_json(files[0]), "title": system.title}, pl.read_parquet(files[1])
+            record = read_json(known)
+        values = read_values(record["rows"][table], file, rows)
+        return {**record, "title": system.title}, values
 
     def _compute(self, system: SystemConfig, seed: int, memory: dict[str, Any]) -> None:
         """Fit, evaluate and keep the result; the record is written last."""
@@ -178,13 +174,18 @@ class Comparison:
             "candidates": protocol.candidates_hash(split),
             "key": key,
             "commit": commit(),
+            "rows": {},
         }
-        place = self._place(key)
-        hits = pl.concat([part.hits for part in parts])
-        per_user = pl.concat([part.per_user for part in parts])
-        write_atomically(place.with_suffix(".hits.parquet"), hits.write_parquet)
-        write_atomically(place.with_suffix(".parquet"), per_user.write_parquet)
+        place, rows = self._place(key), self.folder / "rows"
+        for name, keys in ROW_KEYS.items():
+            table = pl.concat([getattr(part, name) for part in parts])
+            file = place.with_suffix(f".{name}.parquet")
+            record["rows"][name] = write_values(table, keys, file, rows)
         write_json(place.with_suffix(".json"), record)
+
+
+def _labelled(table: pl.DataFrame, title: str, seed: int) -> pl.DataFrame:
+    return table.select(pl.lit(title).alias("system"), pl.lit(seed).alias("seed"), pl.all())
 
 
 def run_experiment(
