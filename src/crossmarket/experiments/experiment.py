@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import (
@@ -18,6 +18,7 @@ from pydantic import (
     ValidationError,
 )
 
+from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import UsageError
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.systems import SystemConfig, find_system
@@ -31,8 +32,12 @@ def _by_title(entry: Any) -> Any:
     return find_system(entry) if isinstance(entry, str) else entry
 
 
-class Experiment(BaseModel):
-    """A comparison, as its YAML file describes it.
+#: A place of a file with what refuses a wrong value there.
+Check = tuple[str, Callable[[], object]]
+
+
+class Setup(BaseModel):
+    """What every file of an experiment says: on which data, for whom, under which protocol.
 
     Attributes
     ----------
@@ -44,14 +49,6 @@ class Experiment(BaseModel):
         Markets to evaluate.
     protocol : Protocol
         What is done with the data.
-    seeds : list of int
-        Each seed is a split and a training of its own.
-    systems : list of SystemConfig
-        Rows of the table; titles are distinct. A title alone names a system of the catalogue.
-    reference : str
-        Title of the system that the others are tested against.
-    metrics : list of str
-        Columns of the table; the first one decides the tests.
     threads : int
         Threads of the numeric kernels.
     """
@@ -63,15 +60,66 @@ class Experiment(BaseModel):
     data: str
     targets: str | Annotated[tuple[str, ...], Field(min_length=1)] = "all"
     protocol: Protocol = Protocol()
+    threads: PositiveInt = RunOptions.threads
+
+    def markets(self, dataset: MarketDataset) -> tuple[str, ...]:
+        """The targets by name.
+
+        Raises
+        ------
+        UsageError
+            If the data lack one.
+        """
+        if self.targets == "all":
+            return dataset.markets
+        names = (self.targets,) if isinstance(self.targets, str) else self.targets
+        return tuple(dataset.require_market(market) for market in names)
+
+
+class Experiment(Setup):
+    """A comparison, as its YAML file describes it; a `Setup` with systems and seeds.
+
+    Attributes
+    ----------
+    seeds : list of int
+        Each seed is a split and a training of its own.
+    systems : list of SystemConfig
+        Rows of the table; titles are distinct. A title alone names a system of the catalogue.
+    reference : str
+        Title of the system that the others are tested against.
+    metrics : list of str
+        Columns of the table; the first one decides the tests.
+    """
+
     seeds: tuple[NonNegativeInt, ...] = Field((0,), min_length=1)
     systems: tuple[Annotated[SystemConfig, BeforeValidator(_by_title)], ...] = Field(min_length=1)
     reference: str
     metrics: tuple[str, ...] = Field(("ndcg@10", "recall@10"), min_length=1)
-    threads: PositiveInt = RunOptions.threads
 
 
 def load_experiment(path: Path) -> Experiment:
-    """Read an experiment and check all of it before any work is done.
+    """Read an experiment and check all of it before any work is done; see `load_setup`."""
+    return load_setup(path, Experiment, "experiment", _checks)
+
+
+SomeSetup = TypeVar("SomeSetup", bound=Setup)
+
+
+def load_setup(
+    path: Path, kind: type[SomeSetup], word: str, checks: Callable[[SomeSetup], Iterable[Check]]
+) -> SomeSetup:
+    """Read a YAML file of experiments and check all of it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : type
+        What it describes.
+    word : str
+        How messages call that.
+    checks : callable
+        What to check beyond the types, place by place.
 
     Raises
     ------
@@ -79,9 +127,9 @@ def load_experiment(path: Path) -> Experiment:
         With the place of the first mistake.
     """
     if not path.is_file():
-        raise UsageError(f"there is no experiment file {path}")
+        raise UsageError(f"there is no {word} file {path}")
     try:
-        experiment = Experiment.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        setup = kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"{path} is not readable YAML: {reason}") from error
@@ -91,21 +139,21 @@ def load_experiment(path: Path) -> Experiment:
         raise UsageError(f"{path}: {place}: {detail['msg'].lower()}") from error
     except UsageError as error:
         raise UsageError(f"{path}: systems: {error}") from error
-    for place, check in _checks(experiment):
+    for place, check in checks(setup):
         try:
             check()
         except UsageError as error:
             raise UsageError(f"{path}: {place}: {error}") from error
-    return experiment
+    return setup
 
 
-def _checks(experiment: Experiment) -> Iterator[tuple[str, Callable[[], object]]]:
+def _checks(experiment: Experiment) -> Iterator[Check]:
     """Each place of an experiment with what refuses a wrong value there."""
     titles = [system.title for system in experiment.systems]
     yield "protocol", experiment.protocol.require_known
-    yield "seeds", partial(_require_distinct, experiment.seeds)
-    yield "metrics", partial(_require_distinct, experiment.metrics)
-    yield "titles of systems", partial(_require_distinct, titles)
+    yield "seeds", partial(require_distinct, experiment.seeds)
+    yield "metrics", partial(require_distinct, experiment.metrics)
+    yield "titles of systems", partial(require_distinct, titles)
     yield "reference", partial(_require_title, experiment.reference, titles)
     for metric in experiment.metrics:
         yield "metrics", partial(parse_metric, metric)
@@ -114,7 +162,8 @@ def _checks(experiment: Experiment) -> Iterator[tuple[str, Callable[[], object]]
         yield f"system {system.title!r}", build
 
 
-def _require_distinct(values: Sequence[object]) -> None:
+def require_distinct(values: Sequence[object]) -> None:
+    """Refuse a value that is there twice."""
     twice = [value for place, value in enumerate(values) if value in values[:place]]
     if twice:
         raise UsageError(f"{twice[0]!r} is there twice; each must be there once")
