@@ -18,6 +18,7 @@ from crossmarket.data.simulate import SimulationConfig
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.experiment import Experiment
 from crossmarket.experiments.systems import SystemConfig
+from crossmarket.experiments.tuning.plan import TuningPlan
 from crossmarket.models.base import ModelConfig, Recommender, flat_values
 from crossmarket.models.facts import split_description
 from crossmarket.models.registry import MODELS
@@ -52,9 +53,10 @@ def render() -> str:
     lines += ["## Shared sections", ""]
     for config in _shared():
         lines += [f"### {config.__name__}", "", _first(config), "", *_fields(config), ""]
-    lines += ["## Experiments", "", "The YAML file that `crossmarket compare` reads.", ""]
+    lines += ["## Experiments", "", "The YAML files of `crossmarket compare` and `tune`.", ""]
     for title, documented in [
         ("Experiment file", Experiment),
+        ("Tuning file", TuningPlan),
         ("An entry of `systems`", SystemConfig),
         ("`protocol`", Protocol),
     ]:
@@ -205,10 +207,11 @@ def _first(documented: type) -> str:
 
 
 def _documented(config: type[BaseModel]) -> list[str]:
-    """Fields as the `Attributes` section of the class's docstring explains them."""
-    text = (inspect.getdoc(config) or "").split("Attributes\n----------\n")[1]
+    """Fields as the `Attributes` sections of the docstrings of class and bases explain them."""
+    texts = [inspect.cleandoc(vars(base)["__doc__"] or "") for base in reversed(config.__mro__)]
+    parts = [text.partition("Attributes\n----------\n")[2].split("\n\n")[0] for text in texts]
     rows = []
-    for entry in re.split(r"\n(?=\S)", text.split("\n\n")[0]):
+    for entry in re.split(r"\n(?=\S)", "\n".join(part for part in parts if part)):
         head, _, body = entry.partition("\n")
         names = [name.strip() for name in head.partition(" : ")[0].split(",")]
         meaning = " ".join(body.split())

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from crossmarket.cli import analyse, compare, data, demo, models, runs, split
+from crossmarket.cli import analyse, compare, data, demo, models, runs, split, tune
 from crossmarket.errors import CrossmarketError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ _INTERRUPTED = 130
 
 data.app.command(epilog=split.EPILOG)(split.split)
 app.add_typer(data.app)
-for module in (demo, models, runs, compare, analyse):
+for module in (demo, models, runs, compare, tune, analyse):
     for command in module.COMMANDS:
         app.command(epilog=command.epilog)(command.function)
 

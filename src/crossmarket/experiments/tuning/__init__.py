@@ -1,0 +1,1 @@
+"""Fair tuning: the same budget for every system, chosen by validation alone."""
