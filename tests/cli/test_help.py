@@ -25,6 +25,7 @@ COMMANDS = [
     "recommend",
     "check",
     "compare",
+    "tune",
     "demo",
 ]
 
@@ -33,6 +34,13 @@ EXPERIMENT = {
     "data": "markets",
     "reference": "Popularity",
     "systems": [{"title": name.title(), "model": name} for name in ("popularity", "item-knn")],
+}
+PLAN = {
+    "name": "Example",
+    "data": "markets",
+    "trials": 2,
+    "seconds": 60,
+    "systems": ["Popularity", "Item kNN"],
 }
 
 
@@ -94,6 +102,7 @@ def quick(tmp_path, monkeypatch):
 
 def test_the_examples_work_one_after_the_other(quick):
     write_yaml(quick / "experiment.yaml", EXPERIMENT)
+    write_yaml(quick / "plan.yaml", PLAN)
     for command in COMMANDS[:-1]:  # the demo has a test of its own
         steps = example(command)
         assert steps[-1][: len(command.split()) + 1] == ["crossmarket", *command.split()]
