@@ -121,8 +121,9 @@ class Search:
             settings = self._next()
             if settings is not None:
                 self.trials.append(self._trial(settings))
-                report(self.system.title, self.trials[-1])
             write_json(self.file, self.record)
+            if settings is not None:
+                report(self.system.title, self.trials[-1])
         shutil.rmtree(self.stages, ignore_errors=True)
 
     def _next(self) -> dict[str, Any] | None:
@@ -147,9 +148,10 @@ class Search:
         is_first = not self.trials
         self._begin(is_first)
         started = time.process_time()
-        markets, error = {}, None
+        markets, value, error = {}, None, None
         try:
             markets = self.bench.measure(with_settings(self.system, settings), self.now)
+            value = float(np.mean(list(markets.values())))
         except (UsageError, LeakError):
             raise
         except CrossmarketError as failure:  # diverged, say
@@ -160,7 +162,7 @@ class Search:
         return {
             "number": len(self.trials),
             "settings": settings,
-            "value": None if error else float(np.mean(list(markets.values()))),
+            "value": value,
             "markets": markets,
             "error": error,
             "seconds": round(seconds, 3),
