@@ -23,8 +23,8 @@ TABLES: tuple[str, ...] = (
 
 #: Tables of the page on every system.
 EVERY_SYSTEM: tuple[str, ...] = (
-    "experiments/results/every-system/ratio-full/table.json",
-    "experiments/results/every-system/time-full/table.json",
+    "experiments/results/laboratory/ratio-full/table.json",
+    "experiments/results/laboratory/time-full/table.json",
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import polars as pl
 
 from crossmarket.errors import UsageError
 from crossmarket.evaluation.significance import Comparison as PairedTest
-from crossmarket.evaluation.significance import compare_paired
+from crossmarket.evaluation.significance import compare_paired, holm
 from crossmarket.experiments.experiment import Experiment
 from crossmarket.experiments.provenance import commit, versions
 from crossmarket.files import write_atomically, write_json, write_text
@@ -27,9 +27,10 @@ def build_table(
     Results of other data, protocols or candidates are refused.
 
 
-    Each cell is a mean over seeds with the standard deviation between them. Tests are paired
-    over users, each user's mean over the seeds that test it, on the first metric; every user
-    weighs alike, and p-values are Holm-corrected over the systems compared.
+    Each cell is a mean over seeds with the standard deviation between them; a system may have
+    fewer seeds than others. Tests are paired over users, each user's mean over the seeds that
+    test it and that both systems have, on the first metric; every user weighs alike, and p-values
+    are Holm-corrected over the systems compared.
     """
     _require_comparable(records)
     rows = []
@@ -45,6 +46,7 @@ def build_table(
                 "model": system.model,
                 "preset": system.preset,
                 "config": system.config,
+                "seeds": [record["seed"] for record in own],
                 "trainable": own[0]["trainable"],
                 "macro": _spread([record["macro"] for record in own], experiment.metrics),
                 "markets": markets,
@@ -103,17 +105,28 @@ def _spread(values: Sequence[Mapping[str, float]], metrics: Sequence[str]) -> di
 
 
 def _tests(experiment: Experiment, per_user: pl.DataFrame) -> list[dict[str, Any]]:
-    metric = experiment.metrics[0]
-    keys = ["market", "user_id"]
-    # A user met under several seeds is still one user: mean first, then test.
-    wide = per_user.pivot(on="system", index=keys, values=metric, aggregate_function="mean")
-    wide = wide.sort(keys)
-    others = [s.title for s in experiment.systems if s.title != experiment.reference]
-    if not others:
+    """Every system against the reference, those with the same seeds in one go."""
+    metric, reference = experiment.metrics[0], experiment.reference
+    titles = [system.title for system in experiment.systems if system.title != reference]
+    if not titles:
         return []
-    values = {title: wide[title].to_numpy() for title in others}
-    found = compare_paired(wide[experiment.reference].to_numpy(), values)
-    return [_test_row(test) for test in found]
+    rows = ["market", "user_id"]
+    wide = per_user.pivot(on="system", index=["seed", *rows], values=metric)
+    seeds = dict(per_user.group_by("system").agg(pl.col("seed").unique().sort()).iter_rows())
+    tested: dict[str, PairedTest] = {}
+    for own in dict.fromkeys(tuple(seeds[title]) for title in titles):
+        group = [title for title in titles if tuple(seeds[title]) == own]
+        shared = [seed for seed in own if seed in seeds[reference]]
+        # A user met under several seeds is still one user: mean first, then test.
+        means = wide.filter(pl.col("seed").is_in(shared)).group_by(rows).mean().sort(rows)
+        values = {title: means[title].to_numpy() for title in group}
+        for found in compare_paired(means[reference].to_numpy(), values):
+            tested[found.name] = found
+    adjusted = holm([tested[title].p_value for title in titles])
+    return [
+        _test_row(replace(tested[title], p_holm=float(p_value)))
+        for title, p_value in zip(titles, adjusted, strict=True)
+    ]
 
 
 def _test_row(test: PairedTest) -> dict[str, Any]:

@@ -1,0 +1,224 @@
+"""Every system under every protocol, each in a process of its own: quality, and what it costs.
+
+    python experiments/laboratory.py --out FOLDER [--blocks time-full,ratio-full] [--seeds 0]
+                                     [--systems "EASE^R merged;DCMPT"] [--skip "ACMR"] [--tables]
+
+A system that has its result and its costs is not run again, so the script can be stopped and
+started at will; two may run at once in blocks of their own. Each block has a folder FOLDER/PROTOCOL
+with results, table.{md,csv,json}, costs.{md,json} and per-user values; trained stages are shared
+through it, so what one system has pre-trained, another takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import polars as pl
+import yaml
+
+from crossmarket.data.readers import read_data
+from crossmarket.experiments.compare import Comparison
+from crossmarket.experiments.experiment import Experiment
+from crossmarket.experiments.provenance import commit
+from crossmarket.experiments.systems import SystemConfig, known_systems
+from crossmarket.experiments.tables import build_table, write_table
+from crossmarket.files import read_json, write_json, write_text
+from crossmarket.models.registry import find_model
+
+PLAN = Path(__file__).with_name("laboratory.yaml")
+COSTS = "costs.json"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--blocks", help="names of protocols, comma-separated")
+    parser.add_argument("--seeds", type=int, nargs="+", help="only these of a block's seeds")
+    parser.add_argument("--systems", help="titles of the only systems to run, separated by ;")
+    parser.add_argument("--skip", help="titles of systems to leave out, separated by ;")
+    parser.add_argument("--tables", action="store_true", help="only write tables of what is there")
+    parser.add_argument("--here", action="store_true", help="in this process, without costs")
+    options = parser.parse_args()
+    chosen = options.blocks.split(",") if options.blocks else None
+    blocks = [block for block in load_blocks() if chosen is None or block.protocol.name in chosen]
+    if not options.tables:
+        for seed, block, system in steps(blocks, options):
+            if options.here:
+                compute(block, system, seed, options.out)
+            else:
+                run_alone(block, system, seed, options.out)
+    if not options.here:
+        for block in blocks:
+            write_tables(block, options.out)
+
+
+def load_blocks() -> list[Experiment]:
+    """The plan's blocks, each as an experiment with every system of the catalogue."""
+    plan = yaml.safe_load(PLAN.read_text(encoding="utf-8"))
+    blocks = []
+    for block in plan.pop("blocks"):
+        changes = block.pop("config", {})
+        systems = tuple(changed(system, changes) for system in known_systems().values())
+        blocks.append(Experiment.model_validate({**plan, **block, "systems": systems}))
+    return blocks
+
+
+def changed(system: SystemConfig, changes: dict[str, Any]) -> SystemConfig:
+    """A system with those of the settings that it has."""
+    fields = find_model(system.model).config_class.model_fields
+    own = {name: value for name, value in changes.items() if name in fields}
+    return system.model_copy(update={"config": {**system.config, **own}})
+
+
+def steps(
+    blocks: Sequence[Experiment], options: argparse.Namespace
+) -> Iterator[tuple[int, Experiment, SystemConfig]]:
+    """What to run, all blocks for the first seed first."""
+    only = options.systems.split(";") if options.systems else None
+    skipped = options.skip.split(";") if options.skip else []
+    for seed in sorted({seed for block in blocks for seed in block.seeds}):
+        for block in blocks:
+            if seed not in block.seeds or (options.seeds and seed not in options.seeds):
+                continue
+            for system in block.systems:
+                if (only is None or system.title in only) and system.title not in skipped:
+                    yield seed, block, system
+
+
+def folder_of(block: Experiment, out: Path) -> Path:
+    return out / block.protocol.fit_label
+
+
+def comparison(
+    block: Experiment, systems: Sequence[SystemConfig], seed: int, out: Path
+) -> Comparison:
+    chosen = {"systems": tuple(systems), "reference": systems[0].title, "seeds": (seed,)}
+    data = read_data((PLAN.parent / block.data).resolve())
+    return Comparison(block.model_copy(update=chosen), folder_of(block, out), data)
+
+
+def compute(block: Experiment, system: SystemConfig, seed: int, out: Path) -> None:
+    """Run one system for one seed, or read its result where it is known."""
+    (record,), _ = comparison(block, [system], seed, out).run()
+    print(block.protocol.name, seed, system.title, json.dumps(record["macro"]), flush=True)
+
+
+def run_alone(block: Experiment, system: SystemConfig, seed: int, out: Path) -> None:
+    """Run one system for one seed in a fresh process and keep what it costs."""
+    folder = folder_of(block, out)
+    if str(seed) in known_costs(folder).get(system.title, {}):
+        return
+    before = set(finished_stages(folder))
+    started, load = time.monotonic(), os.getloadavg()[0]
+    arguments = ["--blocks", block.protocol.name, "--seeds", str(seed), "--systems", system.title]
+    command = [sys.executable, __file__, "--here", "--out", str(out), *arguments]
+    child = subprocess.Popen(command)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        print(f"{system.title} failed with exit code {child.returncode}", flush=True)
+        return
+    stages = {}
+    for place in sorted(set(finished_stages(folder)) - before):
+        seconds = read_json(place / "timing.json")["seconds_per_epoch"]
+        kind = place.name.rsplit("-", 1)[0]
+        stages[kind] = {
+            "epochs": read_json(place / "stage.json")["epochs"],
+            "best_epoch": read_json(place / "stage.json")["best_epoch"],
+            "seconds_per_epoch": float(np.median(seconds)) if seconds else None,
+        }
+    cost = {
+        "seconds": time.monotonic() - started,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_gb": usage.ru_maxrss * 1024 / 1e9,
+        "load_at_start": load,
+        "stages": stages,
+        "commit": commit(),
+    }
+    costs = known_costs(folder)
+    costs.setdefault(system.title, {})[str(seed)] = cost
+    write_json(folder / COSTS, costs)
+
+
+def known_costs(folder: Path) -> dict[str, dict[str, Any]]:
+    """Costs by title and seed."""
+    return dict(read_json(folder / COSTS)) if (folder / COSTS).is_file() else {}
+
+
+def finished_stages(folder: Path) -> list[Path]:
+    return [place.parent for place in (folder / "stages").glob("*/stage.json")]
+
+
+def write_tables(block: Experiment, out: Path) -> None:
+    """Tables of a block's results and costs, of the systems and seeds that are done."""
+    folder = folder_of(block, out)
+    costs = known_costs(folder)
+    done = [system for system in block.systems if system.title in costs]
+    if not any(system.title == block.reference for system in done):
+        return
+    records: list[dict[str, Any]] = []
+    frames: list[pl.DataFrame] = []
+    for seed in block.seeds:
+        systems = [system for system in done if str(seed) in costs[system.title]]
+        if systems:
+            found, per_user = comparison(block, systems, seed, out).run()
+            records += found
+            frames.append(per_user)
+    seeds = tuple(sorted({record["seed"] for record in records}))
+    shown = block.model_copy(update={"systems": tuple(done), "seeds": seeds})
+    per_user = pl.concat(frames)
+    write_table(folder, build_table(shown, records, per_user), per_user)
+    write_costs(shown, costs, folder)
+
+
+def write_costs(block: Experiment, costs: dict[str, dict[str, Any]], folder: Path) -> None:
+    lines = [
+        f"# What the systems cost: {block.name}, {block.protocol.label}",
+        "",
+        f"{block.threads} thread(s), all markets of one seed, evaluation included; the first seed "
+        "that was run. Stages that an earlier row trained are not counted again. An epoch's "
+        "seconds include validation.",
+        "",
+        "| system | wall s | CPU s | peak GB | stages | epochs | s an epoch |",
+        "|---|---:|---:|---:|---|---:|---:|",
+    ]
+    for system in block.systems:
+        first = min(costs[system.title], key=int)
+        lines += cost_rows(system.title, costs[system.title][first])
+    total = sum(cost["cpu_seconds"] for seeds in costs.values() for cost in seeds.values())
+    lines += ["", f"Together {total / 3600:.2f} hours of one core, all seeds."]
+    write_text(folder / "costs.md", "\n".join(lines) + "\n")
+
+
+def cost_rows(title: str, cost: dict[str, Any]) -> list[str]:
+    """One row for stages that differ in their target only."""
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for kind, stage in cost["stages"].items():
+        grouped.setdefault(kind.split("-", 1)[-1] if "-" in kind else kind, []).append(stage)
+    rows = []
+    head = [title, f"{cost['seconds']:.0f}", f"{cost['cpu_seconds']:.0f}", f"{cost['peak_gb']:.2f}"]
+    for kind, stages in grouped.items() or [("-", [])]:
+        seconds = [s["seconds_per_epoch"] for s in stages if s["seconds_per_epoch"] is not None]
+        cells = [
+            f"{kind} x {len(stages)}" if len(stages) > 1 else kind,
+            f"{sum(s['epochs'] for s in stages)}" if stages else "-",
+            f"{np.mean(seconds):.2f}" if seconds else "-",
+        ]
+        rows.append("| " + " | ".join([*head, *cells]) + " |")
+        head = ["", "", "", ""]
+    return rows
+
+
+if __name__ == "__main__":
+    main()
