@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from crossmarket.analysis.base import Analysis, Setting, in_order
-from crossmarket.analysis.pictures import grouped_bars
+from crossmarket.analysis.counts import training_counts
+from crossmarket.analysis.panels import grouped_bars
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,27 +23,9 @@ def compute(setting: Setting) -> pl.DataFrame:
     Held-out interactions are grouped by how often their item is in the market's training part;
     the recall of a group is the share of its interactions that are in their user's list of 10.
     """
-    comparison = setting.comparison()
-    hits = comparison.hits()
-    counts = []
-    for seed in setting.seeds:
-        split = setting.protocol.split(setting.data, seed)
-        for market in setting.markets:
-            train = setting.protocol.for_target(split, market).train
-            times = np.bincount(train.edges(market).items, minlength=len(train.items))
-            sold = np.arange(len(times))
-            counts.append(
-                pl.DataFrame(
-                    {
-                        "seed": np.full(len(sold), seed, dtype=np.int32),
-                        "market": [market] * len(sold),
-                        "item_id": train.items.take(sold),
-                        "count": times,
-                    },
-                    schema_overrides={"item_id": pl.String},
-                )
-            )
-    joined = hits.join(pl.concat(counts), on=["seed", "market", "item_id"], how="left")
+    hits = setting.comparison().hits()
+    counts = training_counts(setting, "item_id")
+    joined = hits.join(counts, on=["seed", "market", "item_id"], how="left")
     label = pl.lit(None, dtype=pl.String)
     for name, least, most in GROUPS:
         inside = pl.col("count") >= least
@@ -72,7 +54,8 @@ def draw(table: pl.DataFrame) -> Figure:
         value="recall",
         heading="Recall@10 of rare and frequent items",
         group_label="training interactions of the item in the market",
-        value_label="recall@10",
+        value_label="Recall@10",
+        most=1.0,
     )
 
 

@@ -5,12 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from crossmarket.analysis import item_groups
+from crossmarket.analysis import (
+    ablation,
+    attention,
+    costs,
+    distillation_map,
+    item_groups,
+    item_map,
+    item_overlap,
+    launch_curve,
+    market_groups,
+    market_similarity,
+    market_statistics,
+    sensitivity,
+    source_gains,
+    target_size,
+    transfer_matrix,
+    user_groups,
+)
 from crossmarket.analysis.base import Analysis
 from crossmarket.errors import UsageError
 
 #: One module each, in the order of the list that the command line prints.
-_MODULES: tuple[ModuleType, ...] = (item_groups,)
+_MODULES: tuple[ModuleType, ...] = (
+    market_statistics,
+    market_similarity,
+    market_groups,
+    user_groups,
+    item_groups,
+    target_size,
+    launch_curve,
+    transfer_matrix,
+    source_gains,
+    ablation,
+    sensitivity,
+    item_overlap,
+    costs,
+    distillation_map,
+    item_map,
+    attention,
+)
 
 
 def _analyses_of(module: ModuleType) -> tuple[Analysis, ...]:

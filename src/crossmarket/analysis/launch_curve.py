@@ -1,0 +1,88 @@
+"""From the first sales on: quality against how much a market has sold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from crossmarket.analysis.base import Analysis, Setting, in_order
+from crossmarket.analysis.panels import lines
+from crossmarket.analysis.progress import tracked
+from crossmarket.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FRACTIONS = (0.05, 0.1, 0.2, 0.5, 1.0)
+#: In place of a market: the mean over the markets, each with the same weight.
+MACRO = "macro mean"
+
+
+def compute(setting: Setting) -> pl.DataFrame:
+    """NDCG@10 under `launch@f`: `market, system, fraction, seed, ndcg`.
+
+    Of each target's training interactions the fraction f is kept; the other markets are whole.
+    The first rows, of market `macro mean`, are means over the markets.
+
+    Raises
+    ------
+    UsageError
+        If the setting's protocol is not the one that `launch@f` thins.
+    """
+    if setting.protocol.name != "ratio-full":
+        raise UsageError("launch-curve thins ratio-full; leave out the protocol")
+    frames = []
+    for fraction in tracked(setting, [(f"launch@{value:g}", value) for value in FRACTIONS]):
+        protocol = setting.protocol.model_copy(update={"name": f"launch@{fraction:g}"})
+        records, _ = setting.comparison(protocol=protocol).run()
+        frames += [
+            {
+                "market": market,
+                "system": record["title"],
+                "fraction": fraction,
+                "seed": record["seed"],
+                "ndcg": values["ndcg@10"],
+            }
+            for record in records
+            for market, values in [(MACRO, record["macro"]), *record["markets"].items()]
+        ]
+    order = {
+        "market": [MACRO, *setting.markets],
+        "system": [system.title for system in setting.systems],
+    }
+    return in_order(pl.DataFrame(frames), order, "fraction", "seed")
+
+
+def draw(table: pl.DataFrame) -> Figure:
+    """A panel for the mean and one for each market, a line for each system."""
+    percent = pl.format("{}", (100 * pl.col("fraction")).round(0).cast(pl.Int64))
+    return lines(
+        table.with_columns(percent.alias("text")),
+        panel="market",
+        x="fraction",
+        series="system",
+        value="ndcg",
+        heading="How fast a new market is served well",
+        x_label="training interactions of the target that are kept [%], logarithmic",
+        value_label="NDCG@10",
+        ticks="text",
+        log=True,
+    )
+
+
+ANALYSIS = Analysis(
+    name="launch-curve",
+    summary="NDCG@10 against the fraction of the target's training interactions that is kept.",
+    source="ours",
+    compute=compute,
+    draw=draw,
+    systems=(
+        "Popularity",
+        "EASE^R single",
+        "EASE^R merged",
+        "LightGCN single",
+        "LightGCN merged",
+        "DCMPT",
+    ),
+)
