@@ -80,7 +80,7 @@ def _draw_sizes(axes: Axes, table: pl.DataFrame) -> None:
     for index, name in enumerate(SIZES):
         places = [row + 0.28 * (index - 1) for row in range(table.height)]
         axes.bar(places, table[name].to_list(), 0.26, color=COLOURS[index], label=name)
-    axes.set_yscale("log")
+    _logarithmic(axes, (1,))
     axes.set_ylabel("number (logarithmic)")
     sizes = table.select(SIZES).to_numpy()
     axes.set_ylim(10 ** np.floor(np.log10(sizes.min()) - 0.1), 8 * sizes.max())
@@ -95,13 +95,23 @@ def _draw_purchases(axes: Axes, table: pl.DataFrame) -> None:
         for row in table.select(names).iter_rows(named=True)
     ]
     draw_boxes(axes, boxes, list(range(table.height)), width=0.55, colour=COLOURS[0])
-    axes.set_yscale("log")
+    _logarithmic(axes, (1, 2, 5))
     axes.set_ylabel("interactions of an item (logarithmic)")
     title(
         axes,
         "How often an item sells",
         "median and quartiles; whiskers of at most 1.5 quartile ranges",
     )
+
+
+def _logarithmic(axes: Axes, steps: tuple[int, ...]) -> None:
+    """Give the y axis a logarithmic scale with plain numbers at these steps of each power of 10."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator  # noqa: PLC0415
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=steps))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _draw_ratings(axes: Axes, table: pl.DataFrame, names: list[str]) -> None:

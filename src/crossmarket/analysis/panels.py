@@ -84,6 +84,11 @@ def _cells(table: pl.DataFrame, keys: Sequence[str], value: str) -> dict[tuple[A
     return {row[:-2]: row[-2:] for row in found.iter_rows()}
 
 
+def _with_spread(label: str, cells: dict[tuple[Any, ...], Any]) -> str:
+    """The label of the values; it says so where their spread is drawn."""
+    return f"{label}, mean ± std" if any(std > 0 for _, std in cells.values()) else label
+
+
 def _in_turn(table: pl.DataFrame, column: str) -> list[Any]:
     return table[column].unique(maintain_order=True).to_list()
 
@@ -130,7 +135,7 @@ def grouped_bars(
         places,
         heading=heading,
         x_label=group_label,
-        value_label=value_label,
+        value_label=_with_spread(value_label, cells),
         share_y=share_y,
         width=max(_WIDTH, _BAR_INCHES * len(names) * max(map(len, groups_of.values()))),
     )
@@ -210,13 +215,16 @@ def lines(
     log, share_y : bool
         Whether x is logarithmic; whether all panels have the same scale.
     """
-    names = _in_turn(table, series)
+    names, places = _in_turn(table, series), _in_turn(table, panel)
     colours = colour_of(names)
-    places = _in_turn(table, panel)
-    figure, axes = panels(
-        places, heading=heading, x_label=x_label, value_label=value_label, share_y=share_y
-    )
     cells = _cells(table, (panel, x, series), value)
+    figure, axes = panels(
+        places,
+        heading=heading,
+        x_label=x_label,
+        value_label=_with_spread(value_label, cells),
+        share_y=share_y,
+    )
     handles: dict[str, Any] = {}
     for place, one in zip(places, axes, strict=True):
         own = table.filter(pl.col(panel) == place)
