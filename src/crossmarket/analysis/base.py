@@ -42,6 +42,8 @@ class Setting:
         Threads of the numeric kernels.
     progress : bool
         Show progress bars on a terminal.
+    report : callable
+        Called with title, seed and record of each result of a comparison that passes it on.
     """
 
     data: ReadResult
@@ -52,6 +54,7 @@ class Setting:
     seeds: tuple[int, ...] = (0,)
     threads: int = 1
     progress: bool = False
+    report: Callable[[str, int, dict[str, Any]], None] = lambda title, seed, record: None
 
     def comparison(
         self,
@@ -60,6 +63,7 @@ class Setting:
         protocol: Protocol | None = None,
         data: ReadResult | None = None,
         markets: Sequence[str] | None = None,
+        metrics: Sequence[str] | None = None,
     ) -> Comparison:
         """A comparison in this setting, or in one that differs as the arguments say.
 
@@ -76,6 +80,7 @@ class Setting:
             systems=chosen,
             reference=chosen[0].title,
             threads=self.threads,
+            **({"metrics": tuple(metrics)} if metrics else {}),
         )
         return Comparison(experiment, self.folder, data or self.data, progress=self.progress)
 

@@ -15,6 +15,7 @@ from crossmarket.errors import UsageError
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.run import restrict
 from crossmarket.experiments.systems import SystemConfig
+from crossmarket.models.registry import find_model
 
 
 def restricted(setting: Setting, *markets: str) -> Setting:
@@ -30,7 +31,28 @@ def restricted(setting: Setting, *markets: str) -> Setting:
 def pairwise(
     setting: Setting, alone: Sequence[SystemConfig], together: Sequence[SystemConfig]
 ) -> pl.DataFrame:
-    """Per-user NDCG@10 of each target without and with each single source.
+    """Per-user NDCG@10 of each target without and with each single source, see `pairwise_users`.
+
+    Returns
+    -------
+    `target, source, system, user_id, ndcg`, the mean over the seeds that test the user, sorted by
+    user within a run; `source` is null where the target was alone.
+    """
+    runs = ["target", "source", "system"]
+    return (
+        pairwise_users(setting, alone, together)
+        .group_by(*runs, "user_id", maintain_order=True)
+        .agg(pl.col("ndcg@10").mean().alias("ndcg"))
+    )
+
+
+def pairwise_users(
+    setting: Setting,
+    alone: Sequence[SystemConfig],
+    together: Sequence[SystemConfig],
+    metrics: Sequence[str] = ("ndcg@10",),
+) -> pl.DataFrame:
+    """Per-user values of each target without and with each single source.
 
     Test users, catalogue and candidates of a target are the same in all its runs.
 
@@ -40,11 +62,13 @@ def pairwise(
         Systems to train on the target alone.
     together : sequence of SystemConfig
         Systems to train on the target and one other market of the data, each in turn.
+    metrics : sequence of str
+        What to measure.
 
     Returns
     -------
-    `target, source, system, user_id, ndcg`, the mean over the seeds that test the user, sorted by
-    user within a run; `source` is null where the target was alone.
+    `target, source, system, seed, user_id` and the metrics, sorted by system, user and seed
+    within a run; `source` is null where the target was alone.
 
     Raises
     ------
@@ -53,7 +77,7 @@ def pairwise(
         protocol ranks other candidates when a source is there.
     """
     _require_sources(setting, together)
-    protocol = _fixed(setting)
+    protocol = fixed_protocol(setting)
     runs: list[tuple[str, str | None]] = []
     for target in setting.markets:
         _require_same_candidates(setting, protocol, target)
@@ -65,25 +89,25 @@ def pairwise(
     frames = []
     for target, source in tracked(setting, steps):
         systems = alone if source is None else together
+        if not systems:
+            continue
         own = restricted(setting, target, *([] if source is None else [source]))
-        comparison = own.comparison(systems, protocol=protocol, markets=[target])
+        comparison = own.comparison(systems, protocol=protocol, markets=[target], metrics=metrics)
         _, per_user = comparison.run()
         frames.append(
-            per_user.group_by("system", "user_id")
-            .agg(pl.col("ndcg@10").mean().alias("ndcg"))
-            .sort("system", "user_id")
-            .select(
+            per_user.sort("system", "user_id", "seed").select(
                 pl.lit(target).alias("target"),
                 pl.lit(source, dtype=pl.String).alias("source"),
-                pl.all(),
+                "system",
+                "seed",
+                "user_id",
+                *metrics,
             )
         )
     return pl.concat(frames)
 
 
 def _require_sources(setting: Setting, systems: Sequence[SystemConfig]) -> None:
-    from crossmarket.models.registry import find_model  # noqa: PLC0415 - imports torch
-
     if len(setting.data.dataset.markets) < 2:
         raise UsageError("there is no source: these data have one market only")
     for system in systems:
@@ -93,7 +117,7 @@ def _require_sources(setting: Setting, systems: Sequence[SystemConfig]) -> None:
             )
 
 
-def _fixed(setting: Setting) -> Protocol:
+def fixed_protocol(setting: Setting) -> Protocol:
     """The protocol; cut dates that depend on all markets stay those of all markets."""
     protocol = setting.protocol
     if protocol.name != "time-full" or protocol.cuts is not None:

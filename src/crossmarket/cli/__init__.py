@@ -7,7 +7,18 @@ import sys
 
 import typer
 
-from crossmarket.cli import analyse, compare, data, demo, models, runs, split, tune
+from crossmarket.cli import (
+    analyse,
+    compare,
+    data,
+    demo,
+    leaderboard,
+    models,
+    reproduce,
+    runs,
+    split,
+    tune,
+)
 from crossmarket.errors import CrossmarketError
 
 app = typer.Typer(
@@ -23,7 +34,7 @@ _INTERRUPTED = 130
 
 data.app.command(epilog=split.EPILOG)(split.split)
 app.add_typer(data.app)
-for module in (demo, models, runs, compare, tune, analyse):
+for module in (demo, models, runs, compare, tune, leaderboard, analyse, reproduce):
     for command in module.COMMANDS:
         app.command(epilog=command.epilog)(command.function)
 

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from crossmarket.cli.commands import Command, ThreadsOption, example, split_names
+from crossmarket.cli.commands import (
+    Command,
+    SeedsOption,
+    ThreadsOption,
+    example,
+    parse_seeds,
+    split_names,
+)
 from crossmarket.errors import UsageError
 
 
@@ -26,7 +33,7 @@ def analyse(
         str | None, typer.Option(help="Titles of the catalogue's systems, separated by `;`.")
     ] = None,
     protocol: Annotated[str | None, typer.Option(help="Instead of the analysis' own.")] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, comma-separated.")] = "0",
+    seeds: SeedsOption = "0",
     threads: ThreadsOption = 1,
 ) -> None:
     """Write an analysis as NAME.csv, NAME.svg, NAME.png and NAME.json."""
@@ -43,10 +50,6 @@ def analyse(
     found = find_analysis(name)
     if data is None or out is None:
         raise UsageError(f"{name} needs --data DATA and --out FOLDER")
-    try:
-        numbers = tuple(int(seed) for seed in split_names(seeds))
-    except ValueError as error:
-        raise UsageError(f"cannot read --seeds {seeds!r}; write them as 0,1,2") from error
     titles = [title.strip() for title in systems.split(";")] if systems else None
     setting = found.setting(
         read_data(data),
@@ -54,7 +57,7 @@ def analyse(
         markets=split_names(markets) if markets else None,
         systems=tuple(find_system(title) for title in titles) if titles else None,
         protocol=Protocol(name=protocol).require_known() if protocol else None,
-        seeds=numbers,
+        seeds=parse_seeds(seeds),
         threads=threads,
         progress=True,
     )

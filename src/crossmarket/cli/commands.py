@@ -32,6 +32,7 @@ ThreadsOption = Annotated[
     int, typer.Option(min=1, help="Threads of the numeric kernels; part of what makes the bytes.")
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
+SeedsOption = Annotated[str, typer.Option(help="Seeds, comma-separated, such as 0,1,2.")]
 ProtocolOption = Annotated[
     str,
     typer.Option(
@@ -72,6 +73,20 @@ def parse_settings(assignments: list[str]) -> dict[str, Any]:
                 raise UsageError(f"--set {assignment!r} sets a part of something already set")
         place[last] = value
     return settings
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read a comma-separated list of seeds.
+
+    Raises
+    ------
+    UsageError
+        If one is no whole number of at least 0, or there is none.
+    """
+    names = split_names(text)
+    if not names or not all(name.isdecimal() for name in names):
+        raise UsageError(f"cannot read --seeds {text!r}; write them as 0,1,2")
+    return tuple(int(name) for name in names)
 
 
 def split_names(text: str) -> tuple[str, ...]:

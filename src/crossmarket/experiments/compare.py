@@ -86,6 +86,10 @@ class Comparison:
                 report(system.title, seed, record)
         return records, pl.concat(frames)
 
+    def is_done(self, system: SystemConfig, seed: int) -> bool:
+        """Whether the result of a system and seed is in the folder already."""
+        return self._place(self._key(system, seed)).with_suffix(".json").is_file()
+
     def hits(self) -> pl.DataFrame:
         """Where each held-out interaction came in the lists, computed where it is missing.
 

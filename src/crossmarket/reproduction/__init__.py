@@ -1,0 +1,1 @@
+"""Published tables, measured again: both side by side, with a verdict for every row."""

@@ -1,0 +1,68 @@
+"""Tables of costs and of groups of items."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import polars as pl
+
+from crossmarket.analysis import costs, item_overlap
+from crossmarket.analysis.base import Setting
+from crossmarket.experiments.published import PublishedTable
+from crossmarket.reproduction.measured import CELL_SCHEMA, Measured
+
+#: Column of the analysis `costs` for each metric of a table of costs, and what divides it.
+_COSTS = {
+    "parameters": ("trainable", 1),
+    "seconds an epoch": ("seconds_per_epoch", 1),
+    "training minutes": ("seconds", 60),
+    "recall@10": ("recall@10", 1),
+    "ndcg@10": ("ndcg@10", 1),
+}
+_GROUPS = {"shared": item_overlap.SHARED, "own": item_overlap.OWN}
+
+
+def measure_costs(table: PublishedTable, setting: Setting) -> Measured:
+    """What each row's system costs in the market of the table's one column."""
+    ((column, market),) = table.market_of.items()
+    found = costs.compute(replace(setting, systems=table.systems(), markets=(market,)))
+    rows = {system.title: label for label, system in table.system_of.items()}
+    frames = [
+        found.select(
+            pl.col("system").replace_strict(rows).alias("row"),
+            pl.lit(metric).alias("metric"),
+            pl.lit(column).alias("column"),
+            "seed",
+            (pl.col(name) / divisor).alias("value"),
+            pl.lit(None, dtype=pl.Float64).alias("error"),
+        )
+        for metric, (name, divisor) in _COSTS.items()
+        if any(metric in row.values for row in table.rows)
+    ]
+    return Measured(pl.concat(frames).cast(CELL_SCHEMA))  # type: ignore[arg-type]
+
+
+def measure_item_groups(table: PublishedTable, setting: Setting) -> Measured:
+    """Each row's system on held-out items that several markets sell, or on those of one."""
+    found = item_overlap.compute(replace(setting, systems=table.systems()))
+    columns = {market: column for column, market in table.market_of.items()}
+    frames = []
+    for label, row in zip(table.labels, table.rows, strict=True):
+        if label not in table.system_of or row.items is None:
+            continue
+        own = found.filter(
+            pl.col("system") == table.system_of[label].title,
+            pl.col("group") == _GROUPS[row.items],
+        )
+        for metric in table.metrics:
+            frames.append(
+                own.select(
+                    pl.lit(label).alias("row"),
+                    pl.lit(metric).alias("metric"),
+                    pl.col("market").replace_strict(columns).alias("column"),
+                    "seed",
+                    pl.col(metric).alias("value"),
+                    pl.lit(None, dtype=pl.Float64).alias("error"),
+                )
+            )
+    return Measured(pl.concat(frames).cast(CELL_SCHEMA))  # type: ignore[arg-type]

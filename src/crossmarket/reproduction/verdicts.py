@@ -1,0 +1,168 @@
+"""Whether a published row, and what a paper concludes from it, holds on what was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from crossmarket.evaluation.significance import Comparison, compare_paired
+from crossmarket.experiments.published import Claim, PublishedTable
+from crossmarket.experiments.published_rows import PublishedRow
+from crossmarket.reproduction.measured import Measured
+
+Word = Literal["holds", "does not hold", "undecided", "cannot be compared"]
+
+#: A cell agrees when the two numbers differ by no more than this many standard errors of a
+#: difference between two such measurements.
+ERRORS = 1.96
+#: Share of the cells (or of the comparisons of a claim) that must agree.
+MOST = 0.75
+#: Counts agree to this share of their value, which is what rounding in print leaves open.
+ROUNDING = 0.005
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word on a row or a claim, and the sentence that explains it."""
+
+    word: Word
+    reason: str
+
+
+def with_verdicts(table: PublishedTable, measured: Measured) -> pl.DataFrame:
+    """Published and measured cells side by side.
+
+    Returns
+    -------
+    `group, row, metric, column, published, measured, std, error, seeds, difference, agrees`: the
+    mean over seeds, the deviation between them (null with one), the standard error over users
+    (their mean), the measured minus the published, and whether that is noise; nulls where nothing
+    was measured.
+    """
+    cells = measured.cells.group_by("row", "metric", "column", maintain_order=True).agg(
+        pl.col("value").mean().alias("measured"),
+        pl.col("value").std().alias("std"),
+        pl.col("error").mean(),
+        pl.len().cast(pl.Int64).alias("seeds"),
+    )
+    published = table.frame().rename({"value": "published"})
+    joined = published.join(
+        cells, on=["row", "metric", "column"], how="left", maintain_order="left"
+    )
+    noise = (pl.col("std").fill_null(0).pow(2) + pl.col("error").fill_null(0).pow(2)).sqrt()
+    allowed = ERRORS * math.sqrt(2) * noise
+    if table.kind == "statistics":
+        allowed = pl.max_horizontal(allowed, pl.col("published").abs() * ROUNDING)
+    difference = pl.col("measured") - pl.col("published")
+    return joined.with_columns(
+        difference.alias("difference"), (difference.abs() <= allowed).alias("agrees")
+    )
+
+
+def judge_row(table: PublishedTable, row: PublishedRow, cells: pl.DataFrame) -> Verdict:
+    """The verdict on one row, from its cells in `with_verdicts`."""
+    if row.unmeasured is not None:
+        return Verdict("cannot be compared", row.unmeasured)
+    known = cells.drop_nulls("measured")
+    if known.is_empty():
+        return Verdict("cannot be compared", "Nothing was measured for it.")
+    if table.comparable is not None:
+        return Verdict("cannot be compared", table.comparable)
+    agreeing, total = int(known["agrees"].sum()), known.height
+    if agreeing >= MOST * total:
+        return Verdict("holds", f"{agreeing} of {total} cells agree.")
+    higher = int((known["difference"] > 0).sum())
+    return Verdict(
+        "does not hold",
+        f"{agreeing} of {total} cells agree; measured is higher in {higher}.",
+    )
+
+
+def judge_claim(
+    table: PublishedTable, claim: Claim, measured: Measured
+) -> tuple[Verdict, list[dict[str, Any]]]:
+    """The verdict on a claim, and a record for each row that is said to be beaten.
+
+    A claim holds if the better row is ahead in most columns and, where users are known, the
+    interval of its mean gain over all of them lies above 0; it does not if it is ahead in no more
+    than half of them, or the interval lies below 0; otherwise it is undecided.
+    """
+    means = _means(measured, claim.metric)
+    columns = [
+        column for column in claim.columns or table.columns if (claim.better, column) in means
+    ]
+    records = []
+    for other in table.beaten(claim):
+        both = [column for column in columns if (other, column) in means]
+        if both:
+            records.append(_against(claim, other, both, means, measured))
+    if not records:
+        return Verdict("cannot be compared", "The rows it speaks of were not measured."), []
+    ahead = sum(record["ahead"] for record in records)
+    total = sum(record["columns"] for record in records)
+    lows = [record["low"] for record in records if record["low"] is not None]
+    highs = [record["high"] for record in records if record["high"] is not None]
+    reason = f"ahead in {ahead} of {total} comparisons"
+    if lows:
+        clear = sum(low > 0 for low in lows)
+        reason += f", its gain over users clear of 0 against {clear} of {len(lows)} rows"
+    if ahead >= MOST * total and all(low > 0 for low in lows):
+        return Verdict("holds", reason), records
+    if ahead <= total / 2 or any(high < 0 for high in highs):
+        return Verdict("does not hold", reason), records
+    return Verdict("undecided", reason), records
+
+
+def _means(measured: Measured, metric: str) -> Mapping[tuple[str, str], float]:
+    cells = measured.cells.filter(pl.col("metric") == metric)
+    means = cells.group_by("row", "column").agg(pl.col("value").mean())
+    return {(row, column): value for row, column, value in means.iter_rows()}
+
+
+def _against(
+    claim: Claim,
+    other: str,
+    columns: list[str],
+    means: Mapping[tuple[str, str], float],
+    measured: Measured,
+) -> dict[str, Any]:
+    sign = -1 if claim.lower else 1
+    gains = [sign * (means[claim.better, column] - means[other, column]) for column in columns]
+    found = _paired(claim, other, columns, measured)
+    return {
+        "than": other,
+        "ahead": sum(gain > 0 for gain in gains),
+        "columns": len(columns),
+        "mean_gain": float(np.mean(gains)),
+        "low": None if found is None else found.low,
+        "high": None if found is None else found.high,
+        "p": None if found is None else found.p_value,
+        "effect_size": None if found is None else found.effect_size,
+    }
+
+
+def _paired(claim: Claim, other: str, columns: list[str], measured: Measured) -> Comparison | None:
+    """The better row against another over all users, each user's mean over the common seeds."""
+    users = measured.per_user
+    if users is None or claim.metric not in users.columns:
+        return None
+    keys = ["column", "seed", "user_id"]
+    better, than = (
+        users.filter(pl.col("row") == row, pl.col("column").is_in(columns)).select(
+            *keys, pl.col(claim.metric)
+        )
+        for row in (claim.better, other)
+    )
+    both = better.join(than, on=keys, suffix="_other").group_by("column", "user_id").mean()
+    both = both.sort("column", "user_id")
+    if both.is_empty():
+        return None
+    (found,) = compare_paired(
+        both[f"{claim.metric}_other"].to_numpy(), {claim.better: both[claim.metric].to_numpy()}
+    )
+    return found
