@@ -4,25 +4,30 @@ import io
 
 import polars as pl
 import pytest
-from tests.small import TINY, markets, result_of
+from tests.analysis.tiny import acmr, dcmpt
+from tests.analysis.tiny import EASE, POPULARITY, acmr, dcmpt
+from tests.small import markets, result_of
 
 from crossmarket.analysis.registry import ANALYSES, find_analysis
 from crossmarket.analysis.run import draw_table, run_analysis
 from crossmarket.errors import UsageError
 from crossmarket.experiments.systems import SystemConfig, known_systems
 
-POPULARITY = SystemConfig(title="Popularity", model="popularity", config={"markets": "all"})
 KNN = SystemConfig(title="Item kNN", model="item-knn")
-EASE = SystemConfig(title="EASE", model="ease")
-DCMPT = SystemConfig(title="DCMPT", model="dcmpt", config=TINY)
 
 #: Fields of the setting in which an analysis takes a moment; other analyses get `CHEAP`.
 CHEAP = {"systems": (POPULARITY, KNN)}
 SETTINGS = {
-    "item-groups": {"systems": (POPULARITY, DCMPT), "seeds": (0, 1)},
+    "item-groups": {"systems": (POPULARITY, dcmpt()), "seeds": (0, 1)},
     "launch-curve": {"systems": (POPULARITY, EASE), "seeds": (0, 1)},
     "transfer-matrix": {"systems": (EASE,), "seeds": (0, 1)},
     "source-gains": {"systems": (POPULARITY, EASE, KNN)},
+    "prompt-count": {"systems": (dcmpt(),), "markets": ("mx",)},
+    "loss-weights": {"systems": (dcmpt(),), "markets": ("mx",)},
+    "acmr-sensitivity": {"systems": (acmr(),), "markets": ("mx",)},
+    "distillation-map": {"systems": (dcmpt("Before", "no-distillation"), dcmpt())},
+    "item-map": {"systems": (acmr("Without", "no-market-embedding"), acmr())},
+    "attention": {"systems": (acmr(),)},
 }
 
 
