@@ -32,7 +32,7 @@ def measure_gains(table: PublishedTable, setting: Setting) -> Measured:
         if column not in table.market_of:
             frames.append(_mean_over_markets(found).with_columns(column=pl.lit(column)))
     joined = pl.concat(frames, how="diagonal")
-    return Measured(joined.select(CELL_SCHEMA).cast(CELL_SCHEMA))  # type: ignore[arg-type]
+    return Measured(joined.select(*CELL_SCHEMA).cast(CELL_SCHEMA))  # type: ignore[arg-type]
 
 
 def _overall(table: PublishedTable, setting: Setting) -> pl.DataFrame:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from crossmarket.analysis.base import Setting
-from crossmarket.data.describe import describe
 from crossmarket.data.readers import ReadResult
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.published import PublishedTable
@@ -43,10 +43,14 @@ def _users(data: ReadResult, market: str | None) -> float:
 
 
 def _items(data: ReadResult, market: str | None) -> float:
-    """Items that are learned from, where the data bring their own training part."""
+    names = data.dataset.markets if market is None else (market,)
+    return len(_sold(data, names))
+
+
+def _sold(data: ReadResult, names: Sequence[str]) -> NDArray[np.int32]:
+    """Items of some markets; those learned from, where the data bring a training part."""
     whole = data.dataset if data.parts is None else data.parts["train"]
-    names = whole.markets if market is None else (market,)
-    return len(np.unique(np.concatenate([whole.edges(name).items for name in names])))
+    return np.unique(np.concatenate([whole.edges(name).items for name in names]))
 
 
 def _rows(data: ReadResult, market: str | None, part: str = "") -> float:
@@ -65,7 +69,10 @@ def _average_length(data: ReadResult, market: str | None) -> float:
 
 
 def _shared_items(data: ReadResult, market: str | None) -> float | None:
-    return None if market is None else describe(data.dataset).statistics[market].shared_items
+    if market is None:
+        return None
+    others = [name for name in data.dataset.markets if name != market]
+    return float(np.isin(_sold(data, [market]), _sold(data, others)).mean())
 
 
 def _held_out(part: str) -> Count:
