@@ -26,6 +26,9 @@ COMMANDS = [
     "check",
     "compare",
     "tune",
+    "analyse",
+    "reproduce",
+    "leaderboard",
     "demo",
 ]
 

@@ -66,5 +66,7 @@ def analyse(
 
 
 COMMANDS = (
-    Command(analyse, example("crossmarket analyse item-groups --data markets --out analyses")),
+    Command(
+        analyse, example("crossmarket analyse market-similarity --data markets --out analyses")
+    ),
 )

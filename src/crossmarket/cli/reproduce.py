@@ -90,8 +90,6 @@ def reproduce(
 COMMANDS = (
     Command(
         reproduce,
-        example(
-            "crossmarket reproduce dcmpt-table2 --data shared/data/xmarket --out lab --dry-run"
-        ),
+        example("crossmarket reproduce dcmpt-table2 --data markets --out lab --dry-run"),
     ),
 )
