@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from crossmarket.analysis.base import Setting
 from crossmarket.analysis.fitted import fit_system
@@ -71,9 +72,7 @@ def map_table(
         memory: dict[str, Any] = {}
         for view, system in views.items():
             vectors, names, items = _vectors_of(setting, system, split, points, memory)
-            steps = [(f"map of {view!r}, seed {seed}: {len(names)} points", None)]
-            for _ in tracked(setting, steps):
-                places = t_sne(vectors, seed, setting.threads)
+            places = t_sne(vectors, seed, setting.threads)
             columns = {
                 "view": [view] * len(names),
                 "seed": [seed] * len(names),
@@ -105,9 +104,9 @@ def sample_points(
     sellers = np.zeros(len(train.items), dtype=np.int64)
     for market in markets:
         sellers[train.catalogue(market)] += 1
-    parts = [[rows[sellers[rows] >= least_markets]] for rows in map(train.catalogue, markets)]
-    rows = np.concatenate([part for (part,) in parts])
-    owner = np.repeat(np.arange(len(markets)), [len(part) for (part,) in parts])
+    parts = [rows[sellers[rows] >= least_markets] for rows in map(train.catalogue, markets)]
+    rows = np.concatenate(parts)
+    owner = np.repeat(np.arange(len(markets)), [len(part) for part in parts])
     if len(rows) > count:
         kept = np.sort(np.random.default_rng(seed).choice(len(rows), size=count, replace=False))
         rows, owner = rows[kept], owner[kept]
@@ -149,7 +148,9 @@ def t_sne(vectors: NDArray[np.float32], seed: int, threads: int) -> NDArray[np.f
 
     perplexity = min(_PERPLEXITY, (len(vectors) - 1) / 3)
     method = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, n_jobs=threads)
-    placed: NDArray[np.float32] = method.fit_transform(vectors)
+    # Its gradient takes every core whatever `n_jobs` says, which on a busy machine is far slower.
+    with threadpool_limits(threads):
+        placed: NDArray[np.float32] = method.fit_transform(vectors)
     return placed
 
 
