@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,7 +40,8 @@ class Comparison:
     p_holm : float
         `p_value` after Holm's correction over the systems of the same call.
     p_wilcoxon : float
-        Two-sided Wilcoxon signed-rank test, users without difference left out; 1 as above.
+        Two-sided Wilcoxon signed-rank test, users without difference left out; 1 as above, NaN if
+        it was not asked for.
     effect_size : float
         Cohen's d_z, mean over standard deviation of the differences; 0 without any difference,
         infinite if all users differ by the same amount, NaN with fewer than two users.
@@ -70,6 +70,7 @@ def compare_paired(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    signed_rank: bool = True,
 ) -> list[Comparison]:
     """Compare systems with a reference on the same users.
 
@@ -90,6 +91,8 @@ def compare_paired(
         Bootstrap resamples of the users; all systems share them.
     seed : int
         Seed of the resampling.
+    signed_rank : bool
+        Whether to run the signed-rank test, which is slow where few users differ.
 
     Returns
     -------
@@ -128,7 +131,7 @@ def compare_paired(
             high=float(highs[place]),
             p_value=tests[place][1],
             p_holm=float(adjusted[place]),
-            p_wilcoxon=_wilcoxon(row),
+            p_wilcoxon=_wilcoxon(row) if signed_rank else float("nan"),
             effect_size=tests[place][0],
             wins=int(np.count_nonzero(row > 0)),
             ties=int(np.count_nonzero(row == 0)),
@@ -158,13 +161,11 @@ def holm(p_values: Floats | Sequence[float] | Sequence[Sequence[float]]) -> Floa
     family = np.asarray(p_values, dtype=np.float64)
     if not np.all((family >= 0) & (family <= 1)):
         raise DataError("a p-value must lie between 0 and 1; leave out what was not tested")
-    if family.size == 0:
-        return family.copy()
-    # statsmodels takes a second to import, and most commands never need it.
-    from statsmodels.stats.multitest import multipletests  # noqa: PLC0415
-
-    adjusted: Any = multipletests(family.ravel(), method="holm")[1]
-    return np.asarray(adjusted, dtype=np.float64).reshape(family.shape)
+    # In numpy: statsmodels sweeps the memory of the whole process at every call.
+    ordered = np.sort(family, axis=None) * np.arange(family.size, 0, -1)
+    adjusted = np.empty(family.size)
+    adjusted[np.argsort(family, axis=None)] = np.minimum(np.maximum.accumulate(ordered), 1)
+    return adjusted.reshape(family.shape)
 
 
 def _values(owner: str, values: ArrayLike) -> Floats:
