@@ -25,6 +25,7 @@ COMMANDS = [
     "recommend",
     "check",
     "compare",
+    "leaderboard",
     "tune",
     "analyse",
     "reproduce",

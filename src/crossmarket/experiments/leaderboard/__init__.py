@@ -1,0 +1,1 @@
+"""The leaderboard: many comparisons in one honest table, and its pages."""

@@ -1,0 +1,153 @@
+"""Means, spreads, ranks and paired tests of every system in every column."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from crossmarket.evaluation.significance import Comparison, compare_paired, holm
+from crossmarket.experiments.leaderboard.board import LEVEL, MACRO, Cell, Standing, Versus
+
+Floats = NDArray[np.float64]
+
+#: Resamples of a bootstrap interval.
+RESAMPLES = 2000
+
+
+class Standings:
+    """Everything that can be said about one metric under one protocol.
+
+    Tests are paired over users, each user's mean over the seeds that both systems were measured
+    with. A market's users weigh alike; in the macro column a user weighs so that every market
+    counts alike, and the mean difference is the difference of the two macro means. P-values are
+    Holm-corrected over the systems in the macro column, and over systems x markets in the others.
+
+    Parameters
+    ----------
+    per_user : polars.DataFrame
+        `system, seed, market, user_id` and the metric.
+    metric : str
+        Column to look at.
+    markets : sequence of str
+        In the order of the table.
+    reference : str
+        The system that the others are tested against.
+    """
+
+    def __init__(
+        self, per_user: pl.DataFrame, metric: str, markets: Sequence[str], reference: str
+    ) -> None:
+        self.markets, self.reference = tuple(markets), reference
+        self._values = per_user.select("system", "seed", "market", "user_id", value=metric)
+        seeds = self._values.select("system", "seed").unique().sort("system", "seed")
+        self.seeds: dict[str, tuple[int, ...]] = {
+            title: tuple(own["seed"]) for (title,), own in seeds.group_by("system")
+        }
+        self.means = self._means()
+
+    def _means(self) -> dict[str, dict[str, tuple[float, float | None]]]:
+        """Mean over seeds and deviation between them, `[system][column]`."""
+        one_seed = self._values.group_by("system", "market", "seed").agg(pl.col("value").mean())
+        found = {row[:3]: row[3] for row in one_seed.iter_rows()}
+        means = {}
+        for title, seeds in sorted(self.seeds.items()):
+            table = np.array([[found[title, m, seed] for m in self.markets] for seed in seeds])
+            columns = [table.mean(axis=1), *table.T]
+            means[title] = {
+                name: (float(v.mean()), float(v.std(ddof=1)) if len(v) > 1 else None)
+                for name, v in zip((MACRO, *self.markets), columns, strict=True)
+            }
+        return means
+
+    def ranks(self) -> dict[str, float]:
+        """Mean rank over the markets of each system, 1 is best."""
+        titles = list(self.means)
+        table = [[-self.means[title][market][0] for market in self.markets] for title in titles]
+        ranks = np.mean([rankdata(column) for column in np.array(table).T], axis=0)
+        return dict(zip(titles, ranks.tolist(), strict=True))
+
+    def cells(self) -> dict[str, dict[str, Cell]]:
+        """Every cell, `[system][column]`."""
+        columns = (MACRO, *self.markets)
+        titles = list(self.means)
+        best = {}
+        for name in columns:
+            means = [self.means[title][name][0] for title in titles]
+            best[name] = titles[means.index(max(means))]
+        against = self._tests(dict.fromkeys(columns, self.reference), RESAMPLES)
+        behind = self._tests(best, resamples=1)
+
+        def standing(title: str, name: str) -> Standing:
+            if self.means[title][name][0] == self.means[best[name]][name][0]:
+                return "best"
+            test = behind.get((title, name))
+            return "level" if test is not None and test.p_holm >= LEVEL else "behind"
+
+        return {
+            title: {
+                name: Cell(*own[name], standing(title, name), against.get((title, name)))
+                for name in columns
+            }
+            for title, own in self.means.items()
+        }
+
+    def _tests(self, opponents: Mapping[str, str], resamples: int) -> dict[tuple[str, str], Versus]:
+        """Every system against the opponent of a column, corrected over macro and over the rest."""
+        found: dict[tuple[str, str], Comparison] = {}
+        for name, opponent in opponents.items():
+            for seeds, titles in self._groups(opponent):
+                wide = self._wide(name, seeds, [opponent, *titles])
+                others = {title: wide[title] for title in titles}
+                options: dict[str, Any] = {"resamples": resamples, "signed_rank": False}
+                for test in compare_paired(wide[opponent], others, **options):
+                    found[test.name, name] = test
+        corrected: dict[tuple[str, str], Versus] = {}
+        for family in ([k for k in found if k[1] == MACRO], [k for k in found if k[1] != MACRO]):
+            adjusted = holm([found[key].p_value for key in family])
+            for key, p_holm in zip(family, adjusted.tolist(), strict=True):
+                corrected[key] = _versus(found[key], p_holm)
+        return corrected
+
+    def _groups(self, opponent: str) -> Iterator[tuple[tuple[int, ...], list[str]]]:
+        """Systems that share the same seeds with the opponent, group by group."""
+        groups: dict[tuple[int, ...], list[str]] = {}
+        for title, own in self.seeds.items():
+            shared = tuple(seed for seed in own if seed in self.seeds[opponent])
+            if title != opponent and shared:
+                groups.setdefault(shared, []).append(title)
+        yield from sorted((seeds, sorted(titles)) for seeds, titles in groups.items())
+
+    def _wide(self, column: str, seeds: Sequence[int], titles: Sequence[str]) -> dict[str, Floats]:
+        """Values of each system over the same users in the same order."""
+        rows = self._values.filter(pl.col("seed").is_in(seeds), pl.col("system").is_in(titles))
+        if column != MACRO:
+            rows = rows.filter(pl.col("market") == column)
+        keys = ["market", "user_id"]
+        wide = rows.pivot(on="system", index=keys, values="value", aggregate_function="mean")
+        wide = wide.sort(keys)
+        counts = wide.select(pl.len().over("market"))["len"].to_numpy()
+        # One in a market's column; in the macro column markets of any size count alike.
+        weights = len(wide) / (wide["market"].n_unique() * counts)
+        return {title: wide[title].to_numpy() * weights for title in titles}
+
+
+def _versus(test: Comparison, p_holm: float) -> Versus:
+    def finite(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return Versus(
+        difference=test.mean_difference,
+        low=finite(test.low),
+        high=finite(test.high),
+        p_holm=p_holm,
+        effect_size=finite(test.effect_size),
+        wins=test.wins,
+        ties=test.ties,
+        losses=test.losses,
+    )
