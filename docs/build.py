@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from docs.generators import cli, configuration, floors, results, systems
+from docs.generators import analyses, cli, configuration, floors, published, results, systems
 from docs.generators.markdown import replace_section
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +28,16 @@ EVERY_SYSTEM: tuple[str, ...] = (
 )
 
 
+#: What `crossmarket reproduce` wrote for each published table.
+PUBLISHED = "experiments/results/laboratory/published"
+
+#: What `crossmarket analyse leak` wrote, by the data it was run on.
+LEAKS = {
+    "XMarket": "experiments/results/laboratory/analyses/leak.csv",
+    "simulated": "experiments/results/laboratory/analyses-simulated/leak.csv",
+}
+
+
 def render() -> dict[Path, str]:
     """Render every generated file: its path and its whole text."""
     readme = ROOT / "README.md"
@@ -40,8 +50,18 @@ def render() -> dict[Path, str]:
         text = replace_section(text, name, make())
     page = ROOT / "docs" / "every-system.md"
     every = results.render([ROOT / name for name in EVERY_SYSTEM], ROOT, link="../")
+    numbers = ROOT / "docs" / "published-numbers.md"
+    leaks = published.render_leak({data: ROOT / name for data, name in LEAKS.items()})
+    held = numbers.read_text(encoding="utf-8")
+    held = replace_section(
+        held, "published", published.render(ROOT / PUBLISHED, f"../{PUBLISHED}/")
+    )
+    laboratory = ROOT / "docs" / "laboratory.md"
+    listed = replace_section(laboratory.read_text(encoding="utf-8"), "analyses", analyses.render())
     return {
         readme: text,
+        laboratory: listed,
+        numbers: replace_section(held, "leak", leaks),
         page: replace_section(page.read_text(encoding="utf-8"), "results", every),
         ROOT / "docs" / "cli.md": cli.render(),
         ROOT / "docs" / "configuration.md": configuration.render(),

@@ -1,0 +1,118 @@
+"""Whether the published numbers hold: what `reproduce` and `analyse leak` wrote, as a page."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from docs.generators.markdown import table
+
+from crossmarket.experiments.published import load_published, published_tables
+
+Record = Mapping[str, Any]
+
+_WORDS = ("holds", "does not hold", "undecided", "cannot be compared")
+
+
+def render(folder: Path, link: str) -> str:
+    """Render an overview of all tables, then each table's conclusions.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `crossmarket reproduce` wrote its records.
+    link : str
+        What leads from the page to that folder.
+    """
+    records = {
+        name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        for name in published_tables()
+        if (folder / f"{name}.json").is_file()
+    }
+    lines = _overview(records, link)
+    for name, record in records.items():
+        lines += _section(name, record, link)
+    return "\n".join(lines)
+
+
+def _overview(records: Mapping[str, Record], link: str) -> list[str]:
+    rows = []
+    for name in published_tables():
+        record = records.get(name)
+        if record is None:
+            rows.append([name, load_published(name).title, "–", "–", "not run yet", ""])
+            continue
+        seeds = str(len(record["seeds"])) if record["protocol"] else "–"
+        rows.append(
+            [
+                f"[{name}]({link}{name}.md)",
+                record["title"],
+                f"`{record['protocol']}`" if record["protocol"] else "counts",
+                seeds,
+                _tally(row["verdict"] for row in record["rows"]),
+                _tally(claim["verdict"] for claim in record["claims"]),
+            ]
+        )
+    header = ["table", "what it shows", "measured under", "seeds", "rows", "conclusions"]
+    return [*table(header, rows), ""]
+
+
+def _tally(verdicts: Any) -> str:
+    counts = Counter(verdicts)
+    return ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word]) or "–"
+
+
+def _section(name: str, record: Record, link: str) -> list[str]:
+    number = f", Table {record['table']}" if record["table"] is not None else ""
+    lines = [f"### {name}", "", f"{record['paper']}{number}: {record['title']}", ""]
+    lines += [f"*As stated:* {record['stated']}", ""]
+    if record["comparable"]:
+        lines += [f"*No number of it can be compared:* {record['comparable']}", ""]
+    else:
+        rows = [[_row(row), row["verdict"], row["reason"]] for row in record["rows"]]
+        lines += [*table(["row", "verdict", "why"], rows), ""]
+    if record["claims"]:
+        claims = [[c["text"], c["metric"], c["verdict"], c["reason"]] for c in record["claims"]]
+        lines += [*table(["what the paper concludes", "in", "verdict", "why"], claims), ""]
+    lines += [f"All cells side by side: [{name}.md]({link}{name}.md).", ""]
+    return lines
+
+
+def _row(row: Record) -> str:
+    return str(row["row"])
+
+
+def render_leak(files: Mapping[str, Path]) -> str:
+    """Render the leak experiment: gain over all users of each data set.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        A name for the data, and the csv that `crossmarket analyse leak` wrote for them.
+    """
+    rows = []
+    for data, file in files.items():
+        if not file.is_file():
+            continue
+        with file.open(encoding="utf-8", newline="") as handle:
+            found = [row for row in csv.DictReader(handle) if row["market"] == "all"]
+        rows += [_leak_row(data, row) for row in found]
+    header = ["data", "system", "users", "without the leak", "with it", "gain", "95 % interval"]
+    return "\n".join(table(header, rows, "llrrrrr"))
+
+
+def _leak_row(data: str, row: Mapping[str, str]) -> Sequence[str]:
+    numbers = {name: float(row[name]) for name in ("honest", "leaky", "gain", "low", "high")}
+    return [
+        data,
+        row["system"],
+        f"{int(row['users']):,}",
+        f"{numbers['honest']:.4f}",
+        f"{numbers['leaky']:.4f}",
+        f"{numbers['gain']:+.4f}",
+        f"{numbers['low']:+.4f} to {numbers['high']:+.4f}",
+    ]
