@@ -25,7 +25,6 @@ COMMANDS = [
     "recommend",
     "check",
     "compare",
-    "leaderboard",
     "tune",
     "analyse",
     "reproduce",
