@@ -4,7 +4,6 @@ import io
 
 import polars as pl
 import pytest
-from tests.analysis.tiny import acmr, dcmpt
 from tests.analysis.tiny import EASE, POPULARITY, acmr, dcmpt
 from tests.small import markets, result_of
 
@@ -25,8 +24,18 @@ SETTINGS = {
     "prompt-count": {"systems": (dcmpt(),), "markets": ("mx",)},
     "loss-weights": {"systems": (dcmpt(),), "markets": ("mx",)},
     "acmr-sensitivity": {"systems": (acmr(),), "markets": ("mx",)},
-    "distillation-map": {"systems": (dcmpt("Before", "no-distillation"), dcmpt())},
-    "item-map": {"systems": (acmr("Without", "no-market-embedding"), acmr())},
+    "distillation-map": {
+        "systems": (dcmpt("Before", "no-distillation"), dcmpt()),
+        "markets": ("mx", "uk"),
+    },
+    "item-map": {
+        "systems": (
+            acmr("Alone", "single-market"),
+            acmr("Without vectors", "no-market-embedding"),
+            acmr(),
+        ),
+        "markets": ("mx", "uk"),
+    },
     "attention": {"systems": (acmr(),)},
 }
 
