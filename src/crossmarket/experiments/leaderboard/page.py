@@ -127,7 +127,7 @@ def _table(block: Block, metric: str, systems: Mapping[str, System]) -> str:
         _row(block, block.entries[at], at, metric, systems, limits, letters)
         for at in sort_order(block.entries, metric)
     ]
-    name = f"{metric} under {block.protocol}; the stronger the tint, the nearer to the best of the column"
+    name = f"{metric} under {block.protocol}; a stronger tint is nearer to the best of its column"
     return (
         f'<div class="scroll" data-metric="{escape(metric)}" tabindex="0" role="region" '
         f'aria-label="{escape(name)}"><table class="sortable">'
