@@ -87,7 +87,7 @@ def draw(table: pl.DataFrame) -> Figure:
     users = table.select("market", "user_id").unique(maintain_order=True).rows()
     columns = min(len(users), 4)
     rows = -(-len(users) // columns)
-    figure, axes = new_figure(3.6 * columns + 0.9, 3.6 * rows + 0.8, rows, columns)
+    figure, axes = new_figure(3.6 * columns + 0.9, 4.2 * rows + 0.8, rows, columns)
     shares = [_shares(table, *user) for user in users]
     norm = TwoSlopeNorm(1.0, 0.0, max(2.0, *(float(own.max()) for own, _ in shares)))
     for (market, user), (weights, tokens), one in zip(users, shares, axes, strict=False):
@@ -101,12 +101,12 @@ def draw(table: pl.DataFrame) -> Figure:
                 label.set_fontweight("normal" if role == "own" else "bold")
         one.grid(visible=False)
         one.set_title(f"{market}: user {_short(str(user))}", loc="left", weight="bold", fontsize=10)
-        one.set_xlabel("is read", fontsize=9)
-        one.set_ylabel("reads", fontsize=9)
     for one in axes[len(users) :]:
         one.set_visible(False)
     bar = figure.colorbar(image, ax=axes, shrink=0.7, pad=0.01)
     bar.set_label("attention, times an even share", fontsize=9)
+    figure.supxlabel("is read", fontsize=10)
+    figure.supylabel("reads", fontsize=10)
     style: dict[str, Any] = {"linestyle": "", "marker": "s", "markersize": 7}
     handles = [Line2D([], [], color=_ROLES[role], **style) for role in ("shared", "candidate")]
     heading = "What ACMR's last layer reads, mean over its heads"

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Column, title and text of a value of each panel.
+#: Column, title and format of each panel; without a format three digits are shown.
 _PANELS = (
     ("trainable", "updated parameters", "{:,.0f}"),
-    ("seconds_per_epoch", "seconds an epoch", "{:.3g}"),
-    ("seconds", "seconds in all", "{:.3g}"),
+    ("seconds_per_epoch", "seconds an epoch", ""),
+    ("seconds", "seconds in all", ""),
     ("peak_gb", "peak memory, GB", "{:.2f}"),
     ("ndcg@10", "NDCG@10", "{:.4f}"),
 )
@@ -49,7 +49,7 @@ def draw_costs(table: pl.DataFrame) -> Figure:
         else:
             _points(one, values, COLOURS[0])
         for place, (value, known) in enumerate(zip(values, means[column], strict=True)):
-            _label(one, place, value, "unknown" if known is None else text.format(value), log)
+            _label(one, place, value, "unknown" if known is None else _text(value, text), log)
         one.set_title(heading, loc="left", fontsize=10, weight="bold")
         one.tick_params(axis="x", labelsize=8)
     axes[0].set_yticks(places, titles)
@@ -59,6 +59,10 @@ def draw_costs(table: pl.DataFrame) -> Figure:
     names = ["with stages that other markets share", "this market's own stages alone"]
     add_legend(figure, heading, points, names)
     return figure
+
+
+def _text(value: float, form: str) -> str:
+    return (form or ("{:,.0f}" if value >= 100 else "{:.3g}")).format(value)
 
 
 def _points(one: Axes, values: list[float], colour: str) -> None:
@@ -109,6 +113,7 @@ def draw_updated(table: pl.DataFrame) -> Figure:
             marker=MARKERS[(index + index // len(COLOURS)) % len(MARKERS)],
             markersize=11,
             markeredgecolor="white",
+            markeredgewidth=0.4,
             linestyle="",
             label=row["system"],
         )
