@@ -26,6 +26,10 @@ def analyse(
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Folder of what it gives; resumable.")
     ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Results and stages to share; OUT/work by default."),
+    ] = None,
     markets: Annotated[
         str | None, typer.Option(help="Target markets, comma-separated; all by default.")
     ] = None,
@@ -53,7 +57,7 @@ def analyse(
     titles = [title.strip() for title in systems.split(";")] if systems else None
     setting = found.setting(
         read_data(data),
-        out / "work",
+        work or out / "work",
         markets=split_names(markets) if markets else None,
         systems=tuple(find_system(title) for title in titles) if titles else None,
         protocol=Protocol(name=protocol).require_known() if protocol else None,
