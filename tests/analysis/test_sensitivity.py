@@ -11,6 +11,7 @@ from crossmarket.analysis import fitted
 from crossmarket.analysis.fitted import fit_system, validation_metrics
 from crossmarket.analysis.sensitivity import ANALYSES, compute
 from crossmarket.errors import UsageError
+from crossmarket.experiments import compare as comparing
 
 GRID = {"reg": (10.0, 250.0)}
 
@@ -77,9 +78,9 @@ def test_the_value_in_use_is_marked_and_gives_what_the_system_gives(tmp_path):
 def test_nothing_is_fitted_twice(tmp_path, monkeypatch):
     chosen = setting(tmp_path, EASE)
     fits = []
-    real = fitted.fit_target
+    real = comparing.fit_target
     monkeypatch.setattr(
-        fitted, "fit_target", lambda *args, **more: fits.append(1) or real(*args, **more)
+        comparing, "fit_target", lambda *args, **more: fits.append(1) or real(*args, **more)
     )
     first = compute(chosen, GRID)
     assert len(fits) == 4

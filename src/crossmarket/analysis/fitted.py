@@ -10,14 +10,12 @@ from crossmarket.analysis.base import Setting
 from crossmarket.data.splits import Split
 from crossmarket.evaluation.evaluator import METRICS, evaluate_market, summarise
 from crossmarket.evaluation.protocols import Protocol
-from crossmarket.experiments.fitting import checkpoint_seconds, fit_target, stage_folder
 from crossmarket.experiments.locking import locked
 from crossmarket.experiments.provenance import versions
 from crossmarket.experiments.systems import SystemConfig
 from crossmarket.files import content_hash, read_json, write_json
 from crossmarket.models.base import Recommender, merge_values
 from crossmarket.models.registry import build_model
-from crossmarket.training.options import RunOptions
 
 
 def fit_system(
@@ -36,23 +34,8 @@ def fit_system(
     memory : dict, optional
         Shared by fits that have stages in common, so that these are read once.
     """
-    options = RunOptions(
-        seed=split.seed,
-        threads=setting.threads,
-        progress=setting.progress,
-        workspace=stage_folder(setting.folder / "stages", system.model),
-        checkpoint_seconds=checkpoint_seconds(),
-        memory={} if memory is None else memory,
-    )
     with locked(setting.folder):
-        return fit_target(
-            lambda: build_model(system.model, system.preset, system.config, options),
-            setting.protocol,
-            split,
-            target,
-            source_split=system.source_split,
-            everything=setting.data.dataset,
-        )
+        return setting.comparison([system], markets=[target]).fit(system, split, target, memory)
 
 
 def validation_metrics(

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from crossmarket.data.readers import ReadResult, read_data
+from crossmarket.data.splits import Split
 from crossmarket.evaluation.evaluator import METRICS, evaluate_market, summarise
 from crossmarket.experiments.candidates import keep_candidates
 from crossmarket.experiments.experiment import Experiment, load_experiment
@@ -86,6 +87,45 @@ class Comparison:
                 report(system.title, seed, record)
         return records, pl.concat(frames)
 
+    def split(self, seed: int) -> Split:
+        """The protocol's split of the data for a seed, checked for leaks."""
+        split = self.experiment.protocol.split(self.data, seed)
+        self.experiment.protocol.require_sound(split)
+        return split
+
+    def fit(
+        self,
+        system: SystemConfig,
+        split: Split,
+        target: str,
+        memory: dict[str, Any] | None = None,
+    ) -> Recommender:
+        """Fit a system for a target; trained stages are reused and kept.
+
+        Parameters
+        ----------
+        split : Split
+            The protocol's; the seed of the training is the split's.
+        memory : dict, optional
+            Shared by fits that have stages in common, so that these are read once.
+        """
+        options = RunOptions(
+            seed=split.seed,
+            threads=self.experiment.threads,
+            progress=self.progress,
+            workspace=stage_folder(self.stages, system.model),
+            checkpoint_seconds=checkpoint_seconds(),
+            memory={} if memory is None else memory,
+        )
+        return fit_target(
+            lambda: build_model(system.model, system.preset, system.config, options),
+            self.experiment.protocol,
+            split,
+            target,
+            source_split=system.source_split,
+            everything=self.data.dataset,
+        )
+
     def is_done(self, system: SystemConfig, seed: int) -> bool:
         """Whether the result of a system and seed is in the folder already."""
         return self._place(self._key(system, seed)).with_suffix(".json").is_file()
@@ -143,32 +183,12 @@ class Comparison:
     def _compute(self, system: SystemConfig, seed: int, memory: dict[str, Any]) -> None:
         """Fit, evaluate and keep the result; the record is written last."""
         protocol, key = self.experiment.protocol, self._key(system, seed)
-        split = protocol.split(self.data, seed)
-        protocol.require_sound(split)
+        split = self.split(seed)
         name = f"{protocol.fit_label}-{seed}.parquet"
         keep_candidates(protocol, split, self.folder / "candidates" / name)
-        options = RunOptions(
-            seed=seed,
-            threads=self.experiment.threads,
-            progress=self.progress,
-            workspace=stage_folder(self.stages, system.model),
-            checkpoint_seconds=checkpoint_seconds(),
-            memory=memory,
-        )
-
-        def build() -> Recommender:
-            return build_model(system.model, system.preset, system.config, options)
-
         parts, trainable = [], {}
         for target in self.targets:
-            model = fit_target(
-                build,
-                protocol,
-                split,
-                target,
-                source_split=system.source_split,
-                everything=self.data.dataset,
-            )
+            model = self.fit(system, split, target, memory)
             parts.append(evaluate_market(model, protocol, split, target, self.metrics))
             trainable[target] = model.num_trainable()
         record = {

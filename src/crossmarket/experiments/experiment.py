@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -15,13 +14,13 @@ from pydantic import (
     Field,
     NonNegativeInt,
     PositiveInt,
-    ValidationError,
 )
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import UsageError
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.systems import SystemConfig, find_system
+from crossmarket.experiments.yaml_files import read_yaml
 from crossmarket.metrics.ranking import parse_metric
 from crossmarket.models.registry import build_model
 from crossmarket.training.options import RunOptions
@@ -29,7 +28,10 @@ from crossmarket.training.options import RunOptions
 
 def _by_title(entry: Any) -> Any:
     """Let an experiment name a system of the catalogue by its title alone."""
-    return find_system(entry) if isinstance(entry, str) else entry
+    try:
+        return find_system(entry) if isinstance(entry, str) else entry
+    except UsageError as error:
+        raise ValueError(error) from error
 
 
 #: A place of a file with what refuses a wrong value there.
@@ -128,17 +130,7 @@ def load_setup(
     """
     if not path.is_file():
         raise UsageError(f"there is no {word} file {path}")
-    try:
-        setup = kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path} is not readable YAML: {reason}") from error
-    except ValidationError as error:
-        detail = error.errors()[0]
-        place = ".".join(str(part) for part in detail["loc"]) or "the file"
-        raise UsageError(f"{path}: {place}: {detail['msg'].lower()}") from error
-    except UsageError as error:
-        raise UsageError(f"{path}: systems: {error}") from error
+    setup = read_yaml(path, kind)
     for place, check in checks(setup):
         try:
             check()

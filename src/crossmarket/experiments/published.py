@@ -8,14 +8,14 @@ from importlib.resources.abc import Traversable
 from typing import Literal, Self
 
 import polars as pl
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from crossmarket.errors import UsageError
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.published_faults import faults
 from crossmarket.experiments.published_rows import Claim, Part, PublishedRow, SystemChoice
 from crossmarket.experiments.systems import CATALOGUE, SystemConfig
+from crossmarket.experiments.yaml_files import read_yaml
 from crossmarket.metrics.ranking import parse_metric
 
 __all__ = [
@@ -211,15 +211,4 @@ def read_published(path: Traversable) -> PublishedTable:
     UsageError
         With the place of the first fault.
     """
-    try:
-        return PublishedTable.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path} is not readable YAML: {reason}") from error
-    except ValidationError as error:
-        detail = error.errors()[0]
-        place = ".".join(str(part) for part in detail["loc"]) or "the table"
-        reason = detail["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{path}: {place}: {reason[0].lower()}{reason[1:]}") from error
-    except UsageError as error:
-        raise UsageError(f"{path}: {error}") from error
+    return read_yaml(path, PublishedTable, "the table")

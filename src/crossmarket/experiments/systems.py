@@ -6,11 +6,11 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from crossmarket.errors import UsageError
 from crossmarket.experiments.fitting import SourceSplit
+from crossmarket.experiments.yaml_files import load_yaml
 
 #: Data files of the package: systems by title, published tables, the demo.
 CATALOGUE = resources.files("crossmarket.experiments") / "catalogue"
@@ -41,7 +41,7 @@ class SystemConfig(BaseModel):
 @cache
 def known_systems() -> dict[str, SystemConfig]:
     """Every system of the catalogue by its title, in the order of its file."""
-    entries = yaml.safe_load((CATALOGUE / "systems.yaml").read_text(encoding="utf-8"))["systems"]
+    entries = load_yaml(CATALOGUE / "systems.yaml")["systems"]
     systems = [SystemConfig.model_validate(entry) for entry in entries]
     return {system.title: system for system in systems}
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import yaml
 
 from crossmarket.analysis.base import Setting
 from crossmarket.analysis.sources import restricted
 from crossmarket.experiments.published import PublishedTable
 from crossmarket.experiments.systems import CATALOGUE, SystemConfig, known_systems
+from crossmarket.experiments.yaml_files import load_yaml
 from crossmarket.reproduction.systems import needs_sources
 
 
@@ -37,7 +37,7 @@ class Step:
 @cache
 def known_seconds() -> tuple[float, Mapping[tuple[str, str | None], float]]:
     """Interactions of the data measured on, and seconds of one core by model and preset."""
-    measured = yaml.safe_load((CATALOGUE / "seconds.yaml").read_text(encoding="utf-8"))
+    measured = load_yaml(CATALOGUE / "seconds.yaml")
     systems = known_systems()
     seconds = {
         (systems[title].model, systems[title].preset): float(value)

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from crossmarket.errors import UsageError
 from crossmarket.evaluation.protocols import KINDS, Protocol
 from crossmarket.experiments.leaderboard.board import Block, Entry, Leaderboard, System
@@ -15,6 +13,7 @@ from crossmarket.experiments.leaderboard.guide import base_name, guide_key, trus
 from crossmarket.experiments.leaderboard.reading import Joined, join, read_folder
 from crossmarket.experiments.leaderboard.standings import Standings
 from crossmarket.experiments.systems import SystemConfig
+from crossmarket.experiments.yaml_files import load_yaml
 from crossmarket.models.registry import build_model
 
 #: Key of a reason that holds under every protocol.
@@ -79,10 +78,7 @@ def read_reasons(path: Path) -> Reasons:
     """
     if not path.is_file():
         raise UsageError(f"there is no file of reasons {path}")
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from error
+    found = load_yaml(path) or {}
     shaped = isinstance(found, dict) and all(
         isinstance(own, dict) and all(isinstance(text, str) for text in own.values())
         for own in found.values()
