@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +71,7 @@ class Comparison:
         One record for each system and seed, and all per-user values: `system, seed, market,
         user_id` and a column for each metric.
         """
-        with locked(self.folder):
-            remove_temporaries(self.folder)
+        with self._at_work("per_user"):
             return self._run(report)
 
     def _run(
@@ -126,9 +127,20 @@ class Comparison:
             everything=self.data.dataset,
         )
 
-    def is_done(self, system: SystemConfig, seed: int) -> bool:
+    def is_done(self, system: SystemConfig, seed: int, table: str = "per_user") -> bool:
         """Whether the result of a system and seed is in the folder already."""
-        return self._place(self._key(system, seed)).with_suffix(".json").is_file()
+        return self._known(self._key(system, seed), table) is not None
+
+    @contextmanager
+    def _at_work(self, table: str) -> Iterator[None]:
+        """Keep others out of the folder, unless there is nothing to do but read."""
+        pairs = product(self.experiment.systems, self.experiment.seeds)
+        if all(self.is_done(system, seed, table) for system, seed in pairs):
+            yield
+            return
+        with locked(self.folder):
+            remove_temporaries(self.folder)
+            yield
 
     def hits(self) -> pl.DataFrame:
         """Where each held-out interaction came in the lists, computed where it is missing.
@@ -138,7 +150,7 @@ class Comparison:
         `system, seed` and the columns of `MarketEvaluation.hits`.
         """
         frames = []
-        with locked(self.folder):
+        with self._at_work("hits"):
             for seed in self.experiment.seeds:
                 memory: dict[str, Any] = {}
                 for system in self.experiment.systems:
@@ -170,15 +182,23 @@ class Comparison:
         self, system: SystemConfig, seed: int, memory: dict[str, Any], table: str = "per_user"
     ) -> tuple[dict[str, Any], pl.DataFrame]:
         """A record and one of its tables, computed if either is missing."""
-        place = self._place(self._key(system, seed))
-        file, rows = place.with_suffix(f".{table}.parquet"), self.folder / "rows"
-        known = place.with_suffix(".json")
-        record: dict[str, Any] = read_json(known) if known.is_file() else {}
-        if not has_values(record.get("rows", {}).get(table), file, rows):
+        key = self._key(system, seed)
+        record = self._known(key, table)
+        if record is None:
             self._compute(system, seed, memory)
-            record = read_json(known)
-        values = read_values(record["rows"][table], file, rows)
+            record = read_json(self._place(key).with_suffix(".json"))
+        file = self._place(key).with_suffix(f".{table}.parquet")
+        values = read_values(record["rows"][table], file, self.folder / "rows")
         return {**record, "title": system.title}, values
+
+    def _known(self, key: dict[str, Any], table: str) -> dict[str, Any] | None:
+        """The record of a result, if it and one of its tables are there."""
+        place = self._place(key)
+        if not place.with_suffix(".json").is_file():
+            return None
+        record: dict[str, Any] = read_json(place.with_suffix(".json"))
+        file, name = place.with_suffix(f".{table}.parquet"), record.get("rows", {}).get(table)
+        return record if has_values(name, file, self.folder / "rows") else None
 
     def _compute(self, system: SystemConfig, seed: int, memory: dict[str, Any]) -> None:
         """Fit, evaluate and keep the result; the record is written last."""

@@ -20,7 +20,7 @@ def to_markdown(record: Mapping[str, Any]) -> str:
     ]
     if record["comparable"]:
         lines += [f"**No number of this table can be compared.** {record['comparable']}", ""]
-    lines += _verdicts(record["rows"])
+    lines += _verdicts(record["rows"], record["comparable"])
     if record["claims"]:
         lines += _claims(record["claims"])
     for metric in dict.fromkeys(cell["metric"] for row in record["rows"] for cell in row["cells"]):
@@ -46,10 +46,15 @@ def _measured_on(record: Mapping[str, Any]) -> str:
     )
 
 
-def _verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _verdicts(rows: Sequence[Mapping[str, Any]], comparable: str | None) -> list[str]:
+    """Verdicts row by row; those that only repeat the reason for the whole table in one line."""
+    own = [row for row in rows if row["reason"] != comparable]
+    if not own:
+        return []
     lines = ["## Verdicts", "", "| row | verdict | why |", "|---|---|---|"]
-    for row in rows:
-        lines.append(f"| {_label(row)} | {row['verdict']} | {row['reason']} |")
+    lines += [f"| {_label(row)} | {row['verdict']} | {row['reason']} |" for row in own]
+    if comparable and len(own) < len(rows):
+        lines.append("| all others | cannot be compared | see above |")
     return [*lines, ""]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -107,15 +107,27 @@ def judge_claim(
     total = sum(record["columns"] for record in records)
     lows = [record["low"] for record in records if record["low"] is not None]
     highs = [record["high"] for record in records if record["high"] is not None]
-    reason = f"ahead in {ahead} of {total} comparisons"
-    if lows:
-        clear = sum(low > 0 for low in lows)
-        reason += f", its gain over users clear of 0 against {clear} of {len(lows)} rows"
+    reason = _explain(records, ahead, total)
     if ahead >= MOST * total and all(low > 0 for low in lows):
         return Verdict("holds", reason), records
     if ahead <= total / 2 or any(high < 0 for high in highs):
         return Verdict("does not hold", reason), records
     return Verdict("undecided", reason), records
+
+
+def _explain(records: Sequence[Mapping[str, Any]], ahead: int, total: int) -> str:
+    """What a claim's verdict rests on, in a sentence."""
+    if len(records) > 1:
+        clear = sum(record["low"] is not None and record["low"] > 0 for record in records)
+        tested = f"; its gain over all users is above 0 against {clear} of {len(records)} rows"
+        known = any(record["low"] is not None for record in records)
+        return f"Ahead in {ahead} of {total} comparisons{tested if known else ''}."
+    (record,) = records
+    start = f"Ahead in {ahead} of {total} columns"
+    if record["low"] is None:
+        return f"{start}."
+    interval = f"95 % interval {record['low']:+.4f} to {record['high']:+.4f}"
+    return f"{start}; mean gain over all users {record['user_gain']:+.4f}, {interval}."
 
 
 def _means(measured: Measured, metric: str) -> Mapping[tuple[str, str], float]:
@@ -139,6 +151,7 @@ def _against(
         "ahead": sum(gain > 0 for gain in gains),
         "columns": len(columns),
         "mean_gain": float(np.mean(gains)),
+        "user_gain": None if found is None else found.mean_difference,
         "low": None if found is None else found.low,
         "high": None if found is None else found.high,
         "p": None if found is None else found.p_value,
