@@ -8,6 +8,7 @@ from html import escape
 from crossmarket.experiments.leaderboard.board import MACRO, Block, Leaderboard, System
 from crossmarket.experiments.leaderboard.plots import Axis, Point, scatter
 from crossmarket.experiments.leaderboard.wording import SECONDS_MEANING, mean_text
+from crossmarket.experiments.pages.shell import figure
 
 #: Not every mark has room for its label.
 POINT_AT = "Point at a mark for its name and numbers."
@@ -31,10 +32,12 @@ def costs(block: Block, metric: str, systems: Mapping[str, System]) -> str:
         Axis(f"{metric}, mean over markets"),
         f"{metric} against processor seconds under {block.protocol}",
     )
-    return _figure(
-        metric, f"What quality costs: {metric}, {block.protocol}", picture, f"Up is better, left "
-        f"is cheaper. {POINT_AT} {SECONDS_MEANING}",
-    )  # fmt: skip
+    return figure(
+        f"What quality costs: {metric}, {block.protocol}",
+        picture,
+        f"Up is better, left is cheaper. {POINT_AT} {SECONDS_MEANING}",
+        attributes=f' data-metric="{escape(metric)}"',
+    )
 
 
 def pairs(board: Leaderboard, systems: Mapping[str, System]) -> Iterator[str]:
@@ -64,12 +67,5 @@ def pairs(board: Leaderboard, systems: Mapping[str, System]) -> Iterator[str]:
                     "Were the two protocols to agree, the systems would climb from the lower left "
                     f"to the upper right. Mean over markets; mind the different scales. {POINT_AT}"
                 )
-                yield _figure(metric, heading, picture, told)
-
-
-def _figure(metric: str, heading: str, picture: str, told: str) -> str:
-    return (
-        f'<figure data-metric="{escape(metric)}"><h3>{escape(heading)}</h3>'
-        f'<div class="scroll plot" tabindex="0" role="region" aria-label="{escape(heading)}">'
-        f"{picture}</div><figcaption>{escape(told)}</figcaption></figure>"
-    )
+                of_metric = f' data-metric="{escape(metric)}"'
+                yield figure(heading, picture, told, attributes=of_metric)

@@ -32,6 +32,7 @@ from crossmarket.experiments.leaderboard.wording import (
     sources_text,
     spread_text,
 )
+from crossmarket.experiments.pages.shell import number_cell, render_page, scroll
 
 
 def to_html(board: Leaderboard) -> str:
@@ -39,9 +40,7 @@ def to_html(board: Leaderboard) -> str:
     systems = {system.title: system for system in board.systems}
     metrics = list(dict.fromkeys(metric for block in board.blocks for metric in block.metrics))
     families = [name for name in FAMILIES if any(s.family == name for s in board.systems)]
-    return Template(_asset("page.html")).substitute(
-        style=_asset("page.css"),
-        script=_asset("page.js"),
+    body = Template(_asset("page.html")).substitute(
         guide="".join(_advice(block) for block in board.blocks),
         tabs="".join(
             f'<button type="button" role="tab" id="tab-{place}" aria-controls="block-{place}" '
@@ -54,6 +53,9 @@ def to_html(board: Leaderboard) -> str:
         summary=_summary(board),
         pairs="".join(pairs(board, systems)),
         provenance="".join(f"<li>{_provenance(block)}</li>" for block in board.blocks),
+    )
+    return render_page(
+        "crossmarket: leaderboard", body, style=_asset("page.css"), script=_asset("page.js")
     )
 
 
@@ -128,11 +130,13 @@ def _table(block: Block, metric: str, systems: Mapping[str, System]) -> str:
         for at in sort_order(block.entries, metric)
     ]
     name = f"{metric} under {block.protocol}; a stronger tint is nearer to the best of its column"
+    return scroll(_sortable(name, heads, rows), name, attributes=f' data-metric="{escape(metric)}"')
+
+
+def _sortable(caption: str, heads: Sequence[str], rows: Sequence[str]) -> str:
     return (
-        f'<div class="scroll" data-metric="{escape(metric)}" tabindex="0" role="region" '
-        f'aria-label="{escape(name)}"><table class="sortable">'
-        f"<caption>{escape(name)}</caption>"
-        f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f'<table class="sortable"><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
 
 
@@ -157,17 +161,13 @@ def _row(
     if entry.reason is not None:
         span = len(block.columns) + 3
         return f'{head}<td class="reason" colspan="{span}">{escape(entry.reason)}</td></tr>'
-    cells = [_number(f"{entry.rank[metric]:.1f}", entry.rank[metric])]
+    cells = [number_cell(f"{entry.rank[metric]:.1f}", entry.rank[metric])]
     cells += [_cell(block, entry, metric, column, limits[column]) for column in block.columns]
     mean = sum(entry.trainable.values()) / len(entry.trainable)
-    cells.append(_number(parameters(entry), mean))
+    cells.append(number_cell(parameters(entry), mean))
     seconds = entry.cpu_seconds
-    cells.append("<td></td>" if seconds is None else _number(f"{seconds:,.0f}", seconds))
+    cells.append("<td></td>" if seconds is None else number_cell(f"{seconds:,.0f}", seconds))
     return head + "".join(cells) + "</tr>"
-
-
-def _number(text: str, value: float) -> str:
-    return f'<td class="number" data-value="{value!r}">{escape(text)}</td>'
 
 
 def _cell(block: Block, entry: Entry, metric: str, column: str, means: Sequence[float]) -> str:
@@ -210,22 +210,18 @@ def _summary(board: Leaderboard) -> str:
             cells.append(
                 f'<td class="number none" title="{escape(entry.reason or "")}">–</td>'
                 if rank is None
-                else _number(f"{rank:.1f}", rank)
+                else number_cell(f"{rank:.1f}", rank)
             )
         sized = next((entry for entry in entries if entry.trainable), None)
         counts = sized.trainable if sized else {}
         numbers = [sum(counts.values()) / len(counts) if counts else None]
         numbers += [counts.get("uk")] if with_uk else []
         numbers += [entry.cpu_seconds for entry in entries]
-        cells += ["<td></td>" if n is None else _number(f"{n:,.0f}", n) for n in numbers]
+        cells += ["<td></td>" if n is None else number_cell(f"{n:,.0f}", n) for n in numbers]
         rows.append(
             f'<tr data-family="{system.family}" data-place="{place}"'
             f"{'' if sized else ' class=missing'}>"
             f'<th scope="row">{escape(system.title)}</th>{"".join(cells)}</tr>'
         )
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="All systems over all '
-        'protocols"><table class="sortable"><caption>All systems over all protocols; ranks are '
-        "means over markets, 1 is best</caption>"
-        f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+    name = "All systems over all protocols"
+    return scroll(_sortable(f"{name}; ranks are means over markets, 1 is best", heads, rows), name)

@@ -1,0 +1,1 @@
+"""What self-contained pages share: their frame, their look and a few elements."""
