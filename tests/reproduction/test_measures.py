@@ -17,6 +17,7 @@ from crossmarket.experiments.published import load_published
 from crossmarket.experiments.run import restrict
 from crossmarket.metrics.held_out import HeldOut
 from crossmarket.models.registry import build_model
+from crossmarket.reproduction.render import to_markdown
 from crossmarket.reproduction.run import MEASURES, reproduce
 
 DATA = result_of(markets())
@@ -184,3 +185,15 @@ def test_a_finished_table_is_only_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr("crossmarket.experiments.compare.fit_target", refuse)
     assert reproduce(table, replace(own)) == first
+
+
+def test_controls_stand_beside_tables_of_rankings_only(tmp_path):
+    table = published(tmp_path, [row("A", KNN, NDCG)])
+    record = reproduce(table, setting(table, DATA, tmp_path / "out"))
+    assert [control["row"] for control in record["controls"]] == ["Popularity", "EASE^R single"]
+    cells = {cell["column"]: cell for cell in record["controls"][0]["cells"]}
+    test, _ = evaluated(POPULARITY, table.protocol, "uk", 0)
+    assert cells["uk"]["measured"] == pytest.approx(test.mean())
+    assert "| *Popularity, not in the paper* | measured |" in to_markdown(record)
+    counts = load_published("acmr-table2")
+    assert reproduce(counts, setting(counts, DATA, tmp_path / "out"))["controls"] == []

@@ -35,6 +35,19 @@ class Measured:
     cells: pl.DataFrame
     per_user: pl.DataFrame | None = field(default=None)
 
+    def summary(self) -> pl.DataFrame:
+        """Cells over seeds: `row, metric, column, measured, std, error, seeds`.
+
+        The mean, the deviation between seeds (null with one), the mean standard error over users,
+        and how many seeds there are.
+        """
+        return self.cells.group_by("row", "metric", "column", maintain_order=True).agg(
+            pl.col("value").mean().alias("measured"),
+            pl.col("value").std().alias("std"),
+            pl.col("error").mean(),
+            pl.len().cast(pl.Int64).alias("seeds"),
+        )
+
 
 def from_users(per_user: pl.DataFrame, metrics: Sequence[str]) -> Measured:
     """Cells as means over users.

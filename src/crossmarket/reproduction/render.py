@@ -94,6 +94,10 @@ def _metric(record: Mapping[str, Any], metric: str) -> list[str]:
             shown = [_cell(cells.get(column), kind) for column in columns]
             name = _label(row) if place == 0 else ""
             lines.append(f"| {name} | {kind} | " + " | ".join(shown) + " |")
+    for control in record["controls"]:
+        cells = {cell["column"]: cell for cell in control["cells"] if cell["metric"] == metric}
+        shown = [_cell(cells.get(column), "measured") for column in columns]
+        lines.append(f"| *{control['row']}, not in the paper* | measured | {' | '.join(shown)} |")
     return [*lines, ""]
 
 

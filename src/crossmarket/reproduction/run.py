@@ -15,6 +15,7 @@ from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.provenance import commit, versions
 from crossmarket.experiments.published import PublishedTable
 from crossmarket.files import write_json, write_text
+from crossmarket.reproduction.controls import measure_controls
 from crossmarket.reproduction.gains import measure_gains
 from crossmarket.reproduction.measured import Measured
 from crossmarket.reproduction.others import measure_costs, measure_item_groups
@@ -82,7 +83,7 @@ def reproduce(table: PublishedTable, setting: Setting) -> dict[str, Any]:
     Returns
     -------
     JSON-able: what the table says of itself, the data, protocol and seeds, `rows` (each with
-    `cells`, `verdict` and `reason`), `claims` (each with `verdict`, `reason` and the comparisons
+    `cells`, `verdict` and `reason`), `controls` as `measure_controls` gives them, `claims` (each with `verdict`, `reason` and the comparisons
     behind it), versions and commit.
     """
     measured = MEASURES[table.kind](table, setting)
@@ -126,6 +127,7 @@ def reproduce(table: PublishedTable, setting: Setting) -> dict[str, Any]:
         "seeds": list(setting.seeds),
         "threads": setting.threads,
         "rows": rows,
+        "controls": measure_controls(table, setting),
         "claims": claims,
         "systems": [system.model_dump(mode="json") for system in table.systems()],
         "versions": versions(*(system.model for system in table.systems())),

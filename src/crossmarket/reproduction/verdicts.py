@@ -44,12 +44,7 @@ def with_verdicts(table: PublishedTable, measured: Measured) -> pl.DataFrame:
     (their mean), the measured minus the published, and whether that is noise; nulls where nothing
     was measured.
     """
-    cells = measured.cells.group_by("row", "metric", "column", maintain_order=True).agg(
-        pl.col("value").mean().alias("measured"),
-        pl.col("value").std().alias("std"),
-        pl.col("error").mean(),
-        pl.len().cast(pl.Int64).alias("seeds"),
-    )
+    cells = measured.summary()
     published = table.frame().rename({"value": "published"})
     joined = published.join(
         cells, on=["row", "metric", "column"], how="left", maintain_order="left"
