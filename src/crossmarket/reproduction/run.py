@@ -83,8 +83,8 @@ def reproduce(table: PublishedTable, setting: Setting) -> dict[str, Any]:
     Returns
     -------
     JSON-able: what the table says of itself, the data, protocol and seeds, `rows` (each with
-    `cells`, `verdict` and `reason`), `controls` as `measure_controls` gives them, `claims` (each with `verdict`, `reason` and the comparisons
-    behind it), versions and commit.
+    `cells`, `verdict` and `reason`), `controls` as `measure_controls` gives them, `claims` (each
+    with `verdict`, `reason` and the comparisons behind it), versions and commit.
     """
     measured = MEASURES[table.kind](table, setting)
     cells = with_verdicts(table, measured)
