@@ -2,10 +2,11 @@
 
     python experiments/recheck.py [TABLE ...] [--tolerance 1e-6]
 
-The cell is drawn by a hash of the record, among rows that learn from all markets. Unlike `make test`,
-which does this for systems that take a moment, it fits whatever the hash names: minutes a table. The
-same machine, libraries and thread count give the same number; other processors may differ in the last
-bits of a training, and a long training carries that further. Exits 1 if a cell differs by more.
+The cell is drawn by a hash of the record, among rows that learn from all markets. Unlike
+`make test`, which does this for systems that take a moment, it fits whatever the hash names: that
+takes minutes. The same machine, libraries and thread count give the same number; other processors
+may differ in the last bits of a training, and a long training carries that further. Exits 1 if a
+cell differs by more.
 """
 
 from __future__ import annotations
