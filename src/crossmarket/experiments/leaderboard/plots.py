@@ -12,7 +12,7 @@ FAMILIES = ("control", "single", "merged", "multi-task", "cross-domain", "cross-
 _WIDTH, _HEIGHT = 760, 470
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 14, 40, 52
 #: Size of a label's letters, in units of the picture.
-_LETTER, _LINE = 5.9, 12.0
+_LETTER, _LINE = 6.6, 13.0
 
 
 @dataclass(frozen=True)
