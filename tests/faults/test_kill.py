@@ -75,6 +75,30 @@ def test_compare(data, tmp_path):
     assert leftovers(killed) == []
 
 
+def test_analyse(data, tmp_path):
+    log = tmp_path / "log"
+    systems = "Popularity;Item kNN;EASE^R merged;EASE^R single"
+
+    def command(out):
+        chosen = ("--systems", systems, "--seeds", "0,1,2")
+        return ("analyse", "leak", "--data", data, "--out", out, *chosen)
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    seconds = finish(*command(whole), log=log, **ENVIRONMENT)
+
+    def look():
+        # The record is written last: where it is, all else is.
+        if (killed / "leak.json").is_file():
+            assert (killed / "leak.png").read_bytes() == (whole / "leak.png").read_bytes()
+
+    kill_often(
+        *command(killed), log=log, kills=5, longest=seconds, seed=4, look=look, **ENVIRONMENT
+    )
+    finish(*command(killed), log=log, **ENVIRONMENT)
+    assert tree(killed) == tree(whole)
+    assert leftovers(killed) == []
+
+
 def test_convert(tmp_path):
     log, table = tmp_path / "log", tmp_path / "table.csv"
     frame = markets().to_frame()
