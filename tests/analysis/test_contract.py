@@ -45,55 +45,36 @@ def setting_of(analysis, folder):
     return analysis.setting(result_of(markets()), folder, **chosen)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """Each analysis, computed once."""
-    tables = {}
-
-    def make(name):
-        if name not in tables:
-            folder = tmp_path_factory.mktemp(name)
-            analysis = ANALYSES[name]
-            found = run_analysis(analysis, setting_of(analysis, folder / "work"), folder / "out")
-            tables[name] = (*found, folder)
-        return tables[name]
-
-    return make
-
-
 @pytest.mark.parametrize("name", ANALYSES)
-def test_a_table_is_full_and_finite(made, name):
-    table, paths, _ = made(name)
+def test_an_analysis_keeps_its_promises(name, tmp_path, monkeypatch):
+    """One test, as each promise is about the same table, which takes seconds to make."""
+    analysis, out = ANALYSES[name], tmp_path / "out"
+    table, paths = run_analysis(analysis, setting_of(analysis, tmp_path / "work"), out)
+    assert_full_and_finite(table)
+    assert [path.suffix for path in paths] == [".csv", ".svg", ".png", ".json"]
+    assert all(path.stat().st_size > 100 for path in paths)
+
+    csv, *pictures, _ = paths
+    drawn = [tmp_path / path.name for path in pictures]
+    draw_table(analysis, pl.read_csv(io.BytesIO(csv.read_bytes())), drawn)
+    for first, second in zip(pictures, drawn, strict=True):
+        assert first.read_bytes() == second.read_bytes(), "the csv alone gives another picture"
+
+    def refuse(*_, **__):
+        raise AssertionError("what is in the folder was trained again")
+
+    monkeypatch.setattr("crossmarket.training.stage.Stage.finish", refuse)
+    monkeypatch.setattr("crossmarket.experiments.compare.Comparison._compute", refuse)
+    assert analysis.compute(setting_of(analysis, tmp_path / "work")).equals(table)
+
+
+def assert_full_and_finite(table):
     assert table.height > 0
     assert table.columns == [column.lower() for column in table.columns]
     for column in table.iter_columns():
         assert column.null_count() == 0, column.name
         if column.dtype.is_float():
             assert column.is_finite().all(), column.name
-    assert [path.suffix for path in paths] == [".csv", ".svg", ".png", ".json"]
-    assert all(path.stat().st_size > 100 for path in paths)
-
-
-@pytest.mark.parametrize("name", ANALYSES)
-def test_the_csv_alone_gives_the_same_picture(made, name, tmp_path):
-    _, (csv, *pictures, _), _ = made(name)
-    drawn = [tmp_path / path.name for path in pictures]
-    draw_table(ANALYSES[name], pl.read_csv(io.BytesIO(csv.read_bytes())), drawn)
-    for first, second in zip(pictures, drawn, strict=True):
-        assert first.read_bytes() == second.read_bytes()
-
-
-@pytest.mark.parametrize("name", ANALYSES)
-def test_what_is_in_the_folder_is_not_computed_again(made, name, monkeypatch):
-    table, _, folder = made(name)
-    analysis = ANALYSES[name]
-
-    def refuse(*_, **__):
-        raise AssertionError("trained again")
-
-    monkeypatch.setattr("crossmarket.experiments.compare.fit_target", refuse)
-    again = analysis.compute(setting_of(analysis, folder / "work"))
-    assert again.equals(table)
 
 
 @pytest.mark.parametrize("name", ANALYSES)
