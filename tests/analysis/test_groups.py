@@ -94,6 +94,6 @@ def test_items_are_grouped_by_their_sales(tmp_path, protocol):
             if least <= counts[item] <= most
         ]
         assert row["interactions"] == len(found)
-        assert row["recall"] == pytest.approx(sum(found) / len(found))
+        assert row["recall@10"] == pytest.approx(sum(found) / len(found))
         total += len(found)
     assert total == sum(map(len, hits.values()))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from crossmarket.analysis.base import Analysis, Setting, in_order
+from crossmarket.analysis.base import Analysis, Setting
 from crossmarket.analysis.counts import training_counts
+from crossmarket.analysis.hits import by_group
 from crossmarket.analysis.panels import grouped_bars
 
 if TYPE_CHECKING:
@@ -18,11 +19,7 @@ GROUPS = (("0", 0, 0), ("1-5", 1, 5), ("6-10", 6, 10), ("over 10", 11, None))
 
 
 def compute(setting: Setting) -> pl.DataFrame:
-    """Recall@10 of each item group: `market, system, group, seed, interactions, recall`.
-
-    Held-out interactions are grouped by how often their item is in the market's training part;
-    the recall of a group is the share of its interactions that are in their user's list of 10.
-    """
+    """What `by_group` gives, by how often the held-out item is in the market's training part."""
     hits = setting.comparison().hits()
     counts = training_counts(setting, "item_id")
     joined = hits.join(counts, on=["seed", "market", "item_id"], how="left")
@@ -32,16 +29,8 @@ def compute(setting: Setting) -> pl.DataFrame:
         if most is not None:
             inside &= pl.col("count") <= most
         label = pl.when(inside).then(pl.lit(name)).otherwise(label)
-    grouped = joined.with_columns(label.alias("group")).group_by(
-        "market", "system", "group", "seed"
-    )
-    table = grouped.agg(pl.len().alias("interactions"), (pl.col("rank") > 0).mean().alias("recall"))
-    order = {
-        "market": list(setting.markets),
-        "system": [system.title for system in setting.systems],
-        "group": [name for name, _, _ in GROUPS],
-    }
-    return in_order(table, order, "seed")
+    names = [name for name, _, _ in GROUPS]
+    return by_group(setting, joined.with_columns(label.alias("group")), names)
 
 
 def draw(table: pl.DataFrame) -> Figure:
@@ -51,7 +40,7 @@ def draw(table: pl.DataFrame) -> Figure:
         panel="market",
         group="group",
         series="system",
-        value="recall",
+        value="recall@10",
         heading="Recall@10 of rare and frequent items",
         group_label="training interactions of the item in the market",
         value_label="Recall@10",

@@ -1,0 +1,39 @@
+"""Held-out interactions in groups, and who finds those of each group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from crossmarket.analysis.base import Setting, in_order
+
+
+def by_group(setting: Setting, hits: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Metrics of each group of held-out interactions.
+
+    Parameters
+    ----------
+    hits : polars.DataFrame
+        As `Comparison.hits` gives them, with the name of its group in the column `group`.
+    names : sequence of str
+        The groups in the order of the table; rows of other groups are left out.
+
+    Returns
+    -------
+    `market, system, group, seed, interactions, recall@10, mrr@10`: recall is the share of a
+    group's interactions that are in their user's list of 10, MRR the mean of 1 / place in the
+    list, 0 outside it. Where each user holds out one item, both are means over users.
+    """
+    places = pl.col("rank")
+    table = hits.group_by("market", "system", "group", "seed").agg(
+        pl.len().alias("interactions"),
+        (places > 0).mean().alias("recall@10"),
+        pl.when(places > 0).then(1 / places).otherwise(0.0).mean().alias("mrr@10"),
+    )
+    order = {
+        "market": list(setting.markets),
+        "system": [system.title for system in setting.systems],
+        "group": list(names),
+    }
+    return in_order(table, order, "seed")
