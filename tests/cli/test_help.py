@@ -24,6 +24,7 @@ COMMANDS = [
     "evaluate",
     "recommend",
     "check",
+    "report",
     "compare",
     "tune",
     "analyse",

@@ -9,11 +9,13 @@ import typer
 
 from crossmarket.cli import (
     analyse,
+    artifact,
     compare,
     data,
     demo,
     leaderboard,
     models,
+    report,
     reproduce,
     runs,
     split,
@@ -34,7 +36,7 @@ _INTERRUPTED = 130
 
 data.app.command(epilog=split.EPILOG)(split.split)
 app.add_typer(data.app)
-for module in (demo, models, runs, compare, tune, leaderboard, analyse, reproduce):
+for module in (demo, models, runs, artifact, report, compare, tune, leaderboard, analyse, reproduce):
     for command in module.COMMANDS:
         app.command(epilog=command.epilog)(command.function)
 
