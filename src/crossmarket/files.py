@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -98,6 +99,82 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
+    """Let `fill` fill a temporary neighbour of a folder, then put it in place in one step.
+
+    Parameters
+    ----------
+    target : Path
+        The folder to create or replace, links resolved; missing parent folders are made.
+    fill : callable
+        Receives the temporary folder and writes the whole content to it.
+
+    Raises
+    ------
+    OSError
+        If the system refuses; what was at `target` stays.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(target)
+    temporary, previous = _beside(target, "new"), _beside(target, "old")
+    try:
+        temporary.mkdir()
+        fill(temporary)
+        sync_folder(temporary)
+        if not (target.is_dir() and any(target.iterdir())):
+            temporary.rename(target)
+        elif not _exchange(temporary, target):
+            target.rename(previous)
+            try:
+                temporary.rename(target)
+            except OSError:
+                previous.rename(target)
+                raise
+        sync_folder(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Let two folders take each other's place in one step; False where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(rename(here, os.fsencode(first), here, os.fsencode(second), exchange) == 0)
+
+
+def _beside(target: Path, role: str) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.{role}.tmp")
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what writers of the same folder left beside it when they were killed."""
+    for leftover in target.parent.glob(f".{_escaped(target.name)}.*.tmp"):
+        process, role = leftover.name.split(".")[-3:-1]
+        if process.isdecimal() and not _is_alive(int(process)):
+            if role == "old" and not target.exists():
+                leftover.rename(target)  # the kill fell between two renames
+            else:
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it runs, as someone else
+        pass
+    return True
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
 
 
 def remove_temporaries(folder: Path) -> None:

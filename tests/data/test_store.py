@@ -5,6 +5,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from crossmarket import files
+from crossmarket.data import store
 from crossmarket.data.dataset import SCHEMA, MarketDataset
 from crossmarket.data.readers import read_data
 from crossmarket.data.simulate import SimulatedMarket, SimulationConfig, simulate
@@ -180,9 +182,12 @@ def test_a_stop_at_any_step_leaves_the_old_store(dataset, wsdm, tmp_path, monkey
 
         return call
 
-    for name in ("write_atomically", "write_json", "_put_in_place"):
-        original = getattr(__import__("crossmarket.data.store", fromlist=[name]), name)
-        monkeypatch.setattr(f"crossmarket.data.store.{name}", stopping(original))
+    for place, name in (
+        (store, "write_atomically"),
+        (store, "write_json"),
+        (files, "_exchange"),
+    ):
+        monkeypatch.setattr(place, name, stopping(getattr(place, name)))
     with pytest.raises(OSError, match="No space"):
         write_store(wsdm, target)
     assert contents(target) == before
@@ -200,6 +205,7 @@ def test_a_failed_move_puts_the_old_store_back(dataset, wsdm, tmp_path, monkeypa
             raise OSError(5, "Input/output error")
         return rename(path, destination)
 
+    monkeypatch.setattr(files, "_exchange", lambda first, second: False)
     monkeypatch.setattr(type(target), "rename", failing)
     with pytest.raises(OSError, match="Input/output"):
         write_store(wsdm, target)

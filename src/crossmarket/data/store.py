@@ -9,7 +9,6 @@ left out. The same data give the same bytes.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import polars as pl
 from crossmarket.data.accounting import REJECTED_SCHEMA, ReadResult
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import DataError, UsageError
-from crossmarket.files import file_hash, read_json, sync_folder, write_atomically, write_json
+from crossmarket.files import file_hash, read_json, replace_folder, write_atomically, write_json
 
 STORE_FORMAT = "crossmarket-data"
 STORE_VERSION = 1
@@ -65,11 +64,8 @@ def write_store(
     parts = None if isinstance(data, MarketDataset) else data.parts
     report = None if isinstance(data, MarketDataset) else data.report
     _check_complete(dataset)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(target)
-    temporary = _beside(target, "new")
-    try:
-        temporary.mkdir()
+
+    def fill(temporary: Path) -> None:
         frame = _frame(dataset, parts)
         write_atomically(temporary / INTERACTIONS_FILE, frame.write_parquet)
         rejected = pl.DataFrame(schema=REJECTED_SCHEMA) if report is None else report.rejected
@@ -88,9 +84,8 @@ def write_store(
         }
         for name, value in {**(extras or {}), DATA_FILE: facts}.items():
             write_json(temporary / name, value)
-        _put_in_place(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+    replace_folder(target, fill)
 
 
 def is_store(path: Path) -> bool:
@@ -202,45 +197,3 @@ def _check_target(target: Path) -> None:
             raise UsageError(f"{target} is not empty and holds no store; name another folder")
     elif target.exists() or target.is_symlink():
         raise UsageError(f"{target} is not a folder; name another one")
-
-
-def _beside(target: Path, role: str) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.{role}.tmp")
-
-
-def _put_in_place(temporary: Path, target: Path) -> None:
-    """Move a finished folder to its place; what was there is removed last."""
-    previous = _beside(target, "old")
-    replaces = target.is_dir() and any(target.iterdir())
-    if replaces:
-        target.rename(previous)
-    try:
-        temporary.rename(target)
-    except OSError:
-        if replaces:
-            previous.rename(target)
-        raise
-    sync_folder(target.parent)
-    shutil.rmtree(previous, ignore_errors=True)
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Remove what writers of the same store left beside it when they were killed."""
-    for leftover in target.parent.glob(f".{_escaped(target.name)}.*.tmp"):
-        process = leftover.name.split(".")[-3]
-        if process.isdecimal() and not _is_alive(int(process)):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it runs, as someone else
-        pass
-    return True
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
