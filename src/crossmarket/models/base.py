@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.sparse import csr_array
 
+from crossmarket.artifact.forms import Form
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import UsageError
 from crossmarket.metrics.ranking import top_k
@@ -90,6 +91,8 @@ class Recommender(ABC):
     supports_fold_in: ClassVar[bool] = False
     #: Whether users without training interactions get meaningful scores.
     supports_cold_users: ClassVar[bool] = False
+    #: Whether learning depends on nothing but which pairs were observed: no order, weight, chance.
+    closed_form: ClassVar[bool] = False
 
     def __init__(
         self, config: ModelConfig | None = None, options: RunOptions | None = None
@@ -195,6 +198,14 @@ class Recommender(ABC):
     def num_trainable(self) -> int:
         """Number of scalars that learning for this target adjusts; 0 for counting systems."""
         return 0
+
+    def serving_form(self) -> Form | None:
+        """Arrays that score the market's catalogue without this class, for an artifact.
+
+        They describe the model as it scores now, with the history it has. None where no form of
+        `crossmarket.artifact.forms` fits; such a system cannot be packaged.
+        """
+        return None
 
     # -- scoring ----------------------------------------------------------------------------
 

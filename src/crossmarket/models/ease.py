@@ -10,6 +10,7 @@ from pydantic import Field
 from scipy.linalg import lapack
 from scipy.sparse import csr_array, vstack
 
+from crossmarket.artifact.forms.item_item import ItemItemForm, compact
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import CrossmarketError
 from crossmarket.files import content_hash
@@ -40,6 +41,7 @@ class Ease(Recommender):
     config_class: ClassVar[type[ModelConfig]] = EaseConfig
     uses_sources = True
     supports_fold_in = True
+    closed_form = True
     config: EaseConfig
 
     def _fit(self, train: MarketDataset, valid: MarketDataset | None) -> None:
@@ -55,6 +57,12 @@ class Ease(Recommender):
             if merged:
                 self.options.memory[key] = weights
         self._items, self._weights = items, weights
+
+    def serving_form(self) -> ItemItemForm:
+        """The weights."""
+        rows = self._items.astype(np.int32)
+        merged = self.config.markets == "merged"
+        return ItemItemForm(self.catalogue, rows, compact(self._weights), merged)
 
     def _score(self, users: Rows, items: Rows) -> FloatMatrix:
         return self._score_histories(self.history[users], items)

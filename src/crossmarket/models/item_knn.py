@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_array, diags_array, vstack
 
+from crossmarket.artifact.forms.item_item import ItemItemForm, SparseWeights, compact
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.models.base import FloatMatrix, ModelConfig, Recommender, Rows
 
@@ -34,6 +35,7 @@ class ItemKNN(Recommender):
     config_class: ClassVar[type[ModelConfig]] = ItemKNNConfig
     uses_sources = True
     supports_fold_in = True
+    closed_form = True
     config: ItemKNNConfig
 
     def _fit(self, train: MarketDataset, valid: MarketDataset | None) -> None:
@@ -49,6 +51,16 @@ class ItemKNN(Recommender):
         similarity.setdiag(0)
         similarity.eliminate_zeros()
         self._similarity = _keep_largest(similarity, self.config.neighbours)
+
+    def serving_form(self) -> ItemItemForm:
+        """The similarities."""
+        matrix = self._similarity
+        weights = SparseWeights(
+            matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data
+        )
+        rows = np.arange(matrix.shape[0], dtype=np.int32)
+        merged = self.config.markets == "merged"
+        return ItemItemForm(self.catalogue, rows, compact(weights), merged)
 
     def _score(self, users: Rows, items: Rows) -> FloatMatrix:
         return self._score_histories(self.history[users], items)

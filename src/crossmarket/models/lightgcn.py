@@ -51,6 +51,9 @@ class LightGCN(EmbeddingRecommender):
         layer0 = self._tables.layer0.cpu()
         self._set_vectors(nodes, layer0, graph, self.config.num_layers, self.config.similarity)
 
+    def _shares_items(self) -> bool:
+        return self.config.markets == "merged"
+
     def _settled_config(self) -> ModelConfig:
         return self.config.model_copy(update={"epochs": self._tables.trained.best_epoch})
 

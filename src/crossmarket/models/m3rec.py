@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from pydantic import Field
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from crossmarket.artifact.forms import VectorForm
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.files import content_hash
 from crossmarket.graph.bipartite import map_nodes
@@ -28,7 +30,13 @@ from crossmarket.models.network import (
     settle,
     stage_config,
 )
-from crossmarket.models.skip_gram import SkipGram, SkipGramConfig, WalkConfig, fit_skip_gram
+from crossmarket.models.skip_gram import (
+    SkipGram,
+    SkipGramConfig,
+    WalkConfig,
+    fit_skip_gram,
+    unit_rows,
+)
 from crossmarket.models.validation import validation_on
 
 
@@ -157,6 +165,24 @@ class M3Rec(Recommender):
             similarity = normalise_rows(csr_array(weights))
             self.options.memory[key] = similarity
         return similarity
+
+    def serving_form(self) -> VectorForm:
+        """Vectors of users and items; items with similar ones carry theirs to new users."""
+        vectors = self._vectors
+        histories = vectors.markets.weights(self.target, self.history)
+        users = histories @ vectors.smoothed + vectors.users[: len(self.users)]
+        similarity = vectors.markets.similarity
+        carries = np.ones(len(self.catalogue), dtype=bool)
+        if similarity is not None:
+            carries = np.diff(similarity[self.target].indptr) > 0
+        return VectorForm(
+            users=unit_rows(users),
+            items=unit_rows(vectors.items),
+            rows=self.catalogue[carries],
+            carried=vectors.smoothed[carries],
+            power=1.0,
+            similarity="cosine",
+        )
 
     def _scorable(self) -> Rows:
         return self.catalogue

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.sparse import csr_array
 
+from crossmarket.artifact.forms import CountForm
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import DataError
 from crossmarket.models.base import FloatMatrix, ModelConfig, Recommender, Rows
@@ -43,6 +44,7 @@ class Popularity(Recommender):
     uses_sources = True
     supports_fold_in = True
     supports_cold_users = True
+    closed_form = True
     config: PopularityConfig
 
     def _fit(self, train: MarketDataset, valid: MarketDataset | None) -> None:
@@ -55,6 +57,10 @@ class Popularity(Recommender):
 
     def _weights(self, train: MarketDataset, market: str) -> NDArray[np.float64]:
         return np.ones(len(train.edges(market)))
+
+    def serving_form(self) -> CountForm:
+        """The counts of what the market sells."""
+        return CountForm(self._counts[self.catalogue])
 
     def _score(self, users: Rows, items: Rows) -> FloatMatrix:
         return np.tile(self._counts[items], (len(users), 1))
@@ -69,6 +75,7 @@ class DecayedPopularity(Popularity):
     name = "decayed-popularity"
     summary = "training count with exponential decay of old interactions"
     config_class: ClassVar[type[ModelConfig]] = DecayedPopularityConfig
+    closed_form = False
     config: DecayedPopularityConfig
 
     def _weights(self, train: MarketDataset, market: str) -> NDArray[np.float64]:

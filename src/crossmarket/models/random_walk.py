@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.sparse import csr_array
 
+from crossmarket.artifact.forms import Form, VectorForm
+from crossmarket.artifact.forms.item_item import ItemItemForm, compact
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.files import content_hash
 from crossmarket.graph.bipartite import map_nodes
@@ -17,7 +19,7 @@ from crossmarket.graph.walks import co_occurrence, stacked_matrix
 from crossmarket.models.base import FloatMatrix, ModelConfig, Recommender, Rows
 from crossmarket.models.network import settle
 from crossmarket.models.pointwise import SINGLE_AND_MERGED
-from crossmarket.models.skip_gram import SkipGramConfig, cosine_scores, fit_skip_gram
+from crossmarket.models.skip_gram import SkipGramConfig, cosine_scores, fit_skip_gram, unit_rows
 
 
 class RandomWalkConfig(SkipGramConfig):
@@ -92,6 +94,22 @@ class RandomWalk(Recommender):
         if self.config.scores == "exact":
             return np.asarray(known @ self._reached[:, places])
         return cosine_scores(known @ self._vectors, self._vectors[places])
+
+    def serving_form(self) -> Form:
+        """Vectors, of which a user's is the mean of its items', or the probabilities."""
+        merged, rows = self.config.markets == "merged", self._nodes.items
+        if self.config.scores == "exact":
+            return ItemItemForm(self.catalogue, rows, compact(self._reached), merged)
+        items = unit_rows(self._vectors)
+        return VectorForm(
+            users=unit_rows(self.history[:, rows] @ self._vectors),
+            items=items[np.searchsorted(rows, self.catalogue)],
+            rows=rows,
+            carried=self._vectors,
+            power=1.0,
+            similarity="cosine",
+            shared=items if merged else None,
+        )
 
     def _settled_config(self) -> ModelConfig:
         return settle(self.config, self._fitted)

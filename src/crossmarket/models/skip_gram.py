@@ -135,11 +135,13 @@ def _pair_weights(config: SkipGramConfig) -> tuple[Tensor, Tensor]:
 
 def cosine_scores(users: FloatMatrix, items: FloatMatrix) -> FloatMatrix:
     """Cosine of user vectors [n, d] and item vectors [m, d], float32 [n, m]; 0 for no vector."""
-    first, second = (
-        rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-        for rows in (users, items)
-    )
-    return np.asarray(first @ second.T, dtype=np.float32)
+    return np.asarray(unit_rows(users) @ unit_rows(items).T, dtype=np.float32)
+
+
+def unit_rows(vectors: FloatMatrix) -> FloatMatrix:
+    """Rows at length 1, float32 [n, d]; a row of zeros stays."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
 
 
 def fit_skip_gram(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from crossmarket.artifact.forms import VectorForm
+from crossmarket.artifact.forms.base import Place
+from crossmarket.artifact.forms.vectors import Prompts
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import CrossmarketError
+from crossmarket.graph.propagation import propagate
 from crossmarket.metrics.held_out import HeldOut
 from crossmarket.models.base import SELECTION_METRIC, FloatMatrix, ModelConfig, Rows
 from crossmarket.models.dcmpt.backbone import fit_teacher, pretrain
@@ -18,7 +23,7 @@ from crossmarket.models.dcmpt.lists import DISTILLERS, NEEDS_VIEWS, Distiller
 from crossmarket.models.dcmpt.prompts import PromptBank
 from crossmarket.models.dcmpt.student import View, seen_matrix, view_market
 from crossmarket.models.dcmpt.task import PromptTask, RankingDistillation
-from crossmarket.models.embedding import EmbeddingRecommender
+from crossmarket.models.embedding import EmbeddingRecommender, carry
 from crossmarket.models.tables import Tables, tensor_hash
 from crossmarket.models.validation import validation_on
 from crossmarket.training.loop import train as run_training
@@ -161,6 +166,7 @@ class DCMPT(EmbeddingRecommender):
 
     def _set_history(self, history: MarketDataset) -> None:
         view = view_market(self.config, history, self.target, self._backbone, "cpu")
+        self._view = view
         combined = self.config.graph == "combined"
         nodes = self._backbone.nodes if combined else view.nodes
         scale = view.table.new_ones(view.graph.num_nodes, 1).index_copy(0, view.rows, view.scale)
@@ -176,6 +182,59 @@ class DCMPT(EmbeddingRecommender):
             self.config.task_objective().similarity,
             lambda vectors: vectors * scale + added,
         )
+
+    def serving_form(self) -> VectorForm:
+        """Vectors with the share that the prompts have in them, and what tuning goes on from."""
+        form = super().serving_form()
+        offsets = None
+        if self._popularity_weight:
+            offsets = self._popularity_weight * self._log_counts[self.catalogue]
+        return replace(
+            form,
+            offsets=offsets,
+            prompts=self._prompt_shares(),
+            strategy_name="backbone" if self._bank is None else "prompted",
+            tuning=self._frozen_tables(),
+        )
+
+    def _prompt_shares(self) -> Prompts | None:
+        """Mixtures as they reach the vectors: propagated, and in the scale of these."""
+        bank, view = self._bank, self._view
+        if bank is None:
+            return None
+        own = bank.mixture(view.features, view.nodes.num_users)
+        spread = own.new_zeros(view.graph.num_nodes, own.shape[1]).index_add(0, view.rows, own)
+        reached, carried = spread, torch.zeros_like(spread)
+        if self.config.inject == "input":
+            reached = propagate(view.graph, spread, view.num_layers)
+            scaled = reached.index_select(0, view.rows) * view.scale
+            reached = reached.index_copy(0, view.rows, scaled)
+            carried = carry(view.graph, spread, view.num_layers)
+        reached = reached / self._lengths
+        start, num_users = self._nodes.user_starts[self.target], self._nodes.num_users
+        return Prompts(
+            bank.basis.cpu().numpy(),
+            reached[start : start + len(self.users)].numpy(),
+            reached[num_users:].numpy()[self._positions(self.catalogue)],
+            carried[num_users:].numpy(),
+        )
+
+    def _frozen_tables(self) -> dict[Place, dict[str, FloatMatrix]]:
+        """Rows of the frozen table and the attention; nothing where no backbone is shared."""
+        nodes, table = self._backbone.nodes, self._backbone.layer0.cpu().numpy()
+        if self._bank is None or len(nodes.items) < len(self.train.items):
+            return {}
+        attention = {"attention": self._bank.attention, "bias": self._bank.bias}
+        own = nodes.user_nodes(self.target, np.arange(len(self.users)))
+        return {
+            "backbone": {"layer0": table[nodes.num_users :]},
+            "users": {"layer0": table[own]},
+            "adapter": {
+                name: tensor.cpu().numpy()
+                for name, tensor in attention.items()
+                if tensor is not None
+            },
+        }
 
     def _choose_popularity(self, valid: MarketDataset | None) -> float:
         """The weight of the log training counts that is best on validation."""

@@ -1,0 +1,1 @@
+"""What a shop ships and serves: a folder of vectors and tables, read without torch."""

@@ -1,0 +1,95 @@
+"""What a request to an artifact gets back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from crossmarket.artifact.forms.base import Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """An item of the history and what it adds to a score.
+
+    Attributes
+    ----------
+    item_id : str
+        The item the user took.
+    effect : float
+        The score from the whole history less that from all of it but this item.
+    """
+
+    item_id: str
+    effect: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where a score comes from.
+
+    Attributes
+    ----------
+    backbone, prompt : float or None
+        The score's two parts, which add up to it: what the frozen backbone alone would say in the
+        score's scale, and what the market's prompts changed. None for a system without prompts.
+    reasons : tuple of Reason
+        Items of the history with the largest effects.
+    evidence : {"exact", "fold-in", "none"}
+        Whether the effects are on this very score, or on that of a new user with this history
+        (where a known user's vector holds more than its history), or nothing depends on it.
+    """
+
+    backbone: float | None
+    prompt: float | None
+    reasons: tuple[Reason, ...]
+    evidence: Literal["exact", "fold-in", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recommended:
+    """An item of a list; rank 1 is best."""
+
+    item_id: str
+    score: float
+    rank: int
+    strategy: Strategy
+    why: Explanation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A list and what a reader must know of it.
+
+    Attributes
+    ----------
+    market : str
+        Where the items are sold.
+    version, backbone : str
+        Hashes of the market's manifest and of the backbone it belongs to.
+    strategy : str
+        How the list was made: `prompted` or `personal` for a known user, `backbone` for one whose
+        market has no prompts, `fold-in` from a bare history, `popular` for anybody.
+    short : bool
+        Whether fewer items than asked for were left.
+    ignored : tuple of str
+        Ids of the request that the artifact does not know, in its order.
+    items : tuple of Recommended
+        The list, best first.
+    """
+
+    market: str
+    version: str
+    backbone: str
+    strategy: Strategy
+    short: bool
+    ignored: tuple[str, ...]
+    items: tuple[Recommended, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form; explanations only where they were asked for."""
+        values = asdict(self)
+        for row in values["items"]:
+            if row["why"] is None:
+                del row["why"]
+        return {**values, "ignored": list(self.ignored), "items": list(values["items"])}

@@ -1,0 +1,275 @@
+"""One market of an artifact, ready to answer: everything in memory, nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crossmarket.artifact.answers import Answer, Explanation, Reason, Recommended
+from crossmarket.artifact.forms.base import Floats, Form, Rows, Strategy, places_in
+from crossmarket.artifact.forms.vectors import VectorForm
+from crossmarket.data.vocabulary import Vocabulary
+from crossmarket.errors import UsageError
+from crossmarket.metrics.ranking import top_k
+
+_MOST_REASONS = 3
+_NOTHING = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class History:
+    """Who is asking: a user row or none, and item rows that count as taken.
+
+    Attributes
+    ----------
+    user : int or None
+        Row of a known user.
+    rows : int [n]
+        Sorted rows, among the items of all markets, that scores are made from.
+    """
+
+    user: int | None
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class Market:
+    """A market's users, catalogue and scores.
+
+    Attributes
+    ----------
+    name, version, backbone, system : str
+        Which market, hash of its manifest, hash of its backbone, who learned it.
+    vocabulary : Vocabulary
+        Item ids of all markets.
+    users : Vocabulary
+        User ids of the market.
+    catalogue : int32 [m]
+        Sorted rows of the items it sells; a list's items are places in it.
+    offsets, seen : int64 [users + 1], int32 [n]
+        User u has taken the catalogue's items `seen[offsets[u]:offsets[u + 1]]`.
+    learned : bool [n]
+        Whether training saw the pair.
+    form : Form
+        Scores.
+    config : dict
+        The system's settings in this market.
+    closed_form : bool
+        Whether the system learns from the pairs alone.
+    """
+
+    name: str
+    version: str
+    backbone: str
+    system: str
+    vocabulary: Vocabulary
+    users: Vocabulary
+    catalogue: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    seen: NDArray[np.int32]
+    learned: NDArray[np.bool_]
+    form: Form
+    config: Mapping[str, Any]
+    closed_form: bool
+
+    @cached_property
+    def item_ids(self) -> list[str]:
+        """Ids of the catalogue, in its order."""
+        return self.vocabulary.take(self.catalogue)
+
+    @cached_property
+    def popularity(self) -> Floats:
+        """How many users took each item of the catalogue, float32 [m]."""
+        return np.bincount(self.seen, minlength=len(self.catalogue)).astype(np.float32)
+
+    def seen_by(self, user: int) -> NDArray[np.int32]:
+        """Places of what a user row has taken."""
+        return self.seen[self.offsets[user] : self.offsets[user + 1]]
+
+    def recommend(
+        self,
+        user: str | None = None,
+        *,
+        history: Sequence[str] = (),
+        k: int = 10,
+        include: Sequence[str] | None = None,
+        exclude: Sequence[str] = (),
+        exclude_seen: bool = True,
+        explain: bool = False,
+    ) -> Answer:
+        """The k best items for a user, or for whoever took the items of a history.
+
+        A known user gets a list of its own; else the history is folded in; else, where nothing of
+        it is known or the system cannot, the list is what sells most in the market.
+
+        Parameters
+        ----------
+        user : str, optional
+            User id of the market.
+        history : sequence of str
+            Item ids, of any market, that the user took; of a known user only excluded.
+        k : int
+            Length of the list; shorter where fewer candidates are left.
+        include : sequence of str, optional
+            Recommend only these.
+        exclude : sequence of str
+            Never recommend these.
+        exclude_seen : bool
+            Leave out what the user or the history has.
+        explain : bool
+            Say where each score comes from.
+
+        Raises
+        ------
+        UsageError
+            For k below 1.
+        """
+        known, ignored = self._history(user, history)
+        taken = self._places(self.vocabulary.rows(history))
+        if known.user is not None:
+            taken = np.concatenate([taken, self.seen_by(known.user)])
+        blocked, unknown = self._blocked(include, exclude, taken if exclude_seen else _NOTHING)
+        strategy, scores = self._scores(known)
+        # A copy: a form may hand out what it keeps.
+        masked = np.where(blocked, -np.inf, scores).astype(np.float32)
+        places, values = self.best(masked, k)
+        why = self._explain(strategy, known, places, values) if explain else [None] * len(places)
+        return Answer(
+            self.name,
+            self.version,
+            self.backbone,
+            strategy,
+            len(places) < k,
+            tuple(dict.fromkeys([*ignored, *unknown])),
+            tuple(
+                Recommended(self.item_ids[place], value, rank, strategy, reason)
+                for rank, (place, value, reason) in enumerate(
+                    zip(places.tolist(), values.tolist(), why, strict=True), start=1
+                )
+            ),
+        )
+
+    def similar(self, item: str, k: int = 10) -> Answer:
+        """The k items of the market most like one of them, by the system's own measure.
+
+        Raises
+        ------
+        UsageError
+            For k below 1, an item that the market does not sell, or a system without a measure.
+        """
+        (place,) = self._places(self.vocabulary.rows([item]), drop=False)
+        if place < 0:
+            raise UsageError(f"market {self.name!r} sells no item {item!r}; name one that it sells")
+        scores = self.form.score_like(int(place))
+        if scores is None:
+            raise UsageError(f"{self.system} does not say which items are alike")
+        scores = scores.astype(np.float32)
+        scores[place] = -np.inf
+        places, values = self.best(scores, k)
+        strategy = self.form.strategy
+        found = enumerate(zip(places.tolist(), values.tolist(), strict=True), start=1)
+        return Answer(
+            self.name,
+            self.version,
+            self.backbone,
+            strategy,
+            len(places) < k,
+            (),
+            tuple(
+                Recommended(self.item_ids[place], value, rank, strategy)
+                for rank, (place, value) in found
+            ),
+        )
+
+    def best(self, scores: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
+        """Places and scores of the k best, ties in item order; -inf never is among them.
+
+        Raises
+        ------
+        UsageError
+            For k below 1.
+        """
+        if k < 1:
+            raise UsageError(f"k={k} asks for no items; k must be at least 1")
+        places, values = top_k(scores[None, :], min(k, max(len(scores), 1)))
+        found = places[0] >= 0
+        return places[0][found], values[0][found]
+
+    def scores_of(self, user: int) -> Floats:
+        """Scores of the catalogue for a user row, float32 [m]."""
+        return self._scores(History(user, self._taken(user)))[1]
+
+    # -- the chain: the user, the history, what sells most ------------------------------------
+
+    def _scores(self, known: History) -> tuple[Strategy, Floats]:
+        if known.user is not None:
+            return self.form.strategy, self.form.score_user(known.user, known.rows)
+        folded = self.form.score_history(known.rows)
+        return ("popular", self._popular) if folded is None else ("fold-in", folded)
+
+    @property
+    def _popular(self) -> Floats:
+        """What a system of counts says; otherwise how many users took an item."""
+        if self.form.strategy == "popular":
+            return self.form.score_user(0, _NOTHING)
+        return self.popularity
+
+    def _history(self, user: str | None, history: Sequence[str]) -> tuple[History, list[str]]:
+        rows = self.vocabulary.rows(history)
+        ignored = [name for name, row in zip(history, rows, strict=True) if row < 0]
+        if user is not None:
+            row = int(self.users.rows([user])[0])
+            if row >= 0:
+                return History(row, self._taken(row)), ignored
+            ignored.insert(0, user)
+        return History(None, np.unique(rows[rows >= 0])), ignored
+
+    def _taken(self, user: int) -> Rows:
+        return self.catalogue[self.seen_by(user)]
+
+    def _places(self, rows: Rows, *, drop: bool = True) -> NDArray[np.int64]:
+        places = places_in(self.catalogue, rows)
+        return places[places >= 0] if drop else places
+
+    def _blocked(
+        self, include: Sequence[str] | None, exclude: Sequence[str], taken: Rows
+    ) -> tuple[NDArray[np.bool_], list[str]]:
+        """Items of the catalogue that must not be listed, and unknown ids of both lists."""
+        blocked = np.full(len(self.catalogue), include is not None)
+        unknown = []
+        for names, value in ((include or (), False), (exclude, True)):
+            rows = self.vocabulary.rows(names)
+            blocked[self._places(rows)] = value
+            unknown += [name for name, row in zip(names, rows, strict=True) if row < 0]
+        blocked[taken] = True
+        return blocked, unknown
+
+    # -- why ----------------------------------------------------------------------------------
+
+    def _explain(
+        self, strategy: Strategy, known: History, places: Rows, values: Floats
+    ) -> list[Explanation | None]:
+        if strategy == "popular":
+            return [Explanation(None, None, (), "none") for _ in places]
+        prompts = self.form.share_of_prompts(known.user, known.rows, places)
+        effects = self.form.leave_one_out(known.rows, places)
+        names = self.vocabulary.take(known.rows)
+        on_the_score = known.user is None or not isinstance(self.form, VectorForm)
+        found: list[Explanation | None] = []
+        for column, value in enumerate(values.tolist()):
+            order = np.argsort(-effects[:, column], kind="stable")[:_MOST_REASONS]
+            reasons = tuple(Reason(names[row], float(effects[row, column])) for row in order)
+            prompt = None if prompts is None else float(prompts[column])
+            backbone = None if prompt is None else value - prompt
+            evidence = "exact" if on_the_score else "fold-in"
+            if not self.form.supports_fold_in:
+                reasons, evidence = (), "none"
+            found.append(
+                Explanation(backbone, prompt, reasons, evidence)  # type: ignore[arg-type]
+            )
+        return found
