@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from crossmarket.cli.artifact import answers, as_table
 from crossmarket.cli.commands import (
     Command,
     DropCompanionsOption,
@@ -36,6 +37,8 @@ from crossmarket.cli.data import (
 from crossmarket.errors import UsageError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from crossmarket.data.readers import ReadResult
     from crossmarket.models.base import Recommender
 
@@ -142,7 +145,9 @@ def evaluate(
 
 
 def recommend(
-    run: RunPath,
+    path: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder that `fit` or `package` made.")
+    ],
     market: Annotated[str, typer.Option(help="Market to recommend in.")],
     user: Annotated[list[str] | None, typer.Option(help="User id; may be repeated.")] = None,
     history: Annotated[
@@ -152,28 +157,34 @@ def recommend(
     k: Annotated[int, typer.Option("-k", min=1, help="Length of a list.")] = 10,
     exclude: Annotated[str, typer.Option(metavar="ITEM,...", help="Items to leave out.")] = "",
     include_seen: Annotated[bool, typer.Option(help="Keep items the user has taken.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why; from an artifact only.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write to .csv or .parquet instead.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print top-k lists for users of a market, or for a bare history."""
-    from crossmarket.experiments.run import Run
+    """Print top-k lists for users of a market, or for a bare history, from a run or an artifact."""
+    from crossmarket.artifact.artifact import is_artifact
 
     if (bool(user) + (history is not None) + all_users) != 1:
         raise UsageError("say for whom: --user ID, --history ITEM,ITEM or --all-users")
     if out is not None and out.suffix not in (".csv", ".parquet"):
         raise UsageError(f"cannot write {out}; give a name that ends in .csv or .parquet")
-    model = Run.open(run).recommender(market)
-    users = model.users.ids.to_list() if all_users else user
     histories = None if history is None else [split_names(history)]
-    table = model.recommend(
-        users if histories is None else None,
-        histories=histories,
-        k=k,
-        exclude_seen=not include_seen,
-        exclude=split_names(exclude),
-    )
+    request = {"k": k, "exclude_seen": not include_seen, "exclude": split_names(exclude)}
+    if is_artifact(path):
+        users = None if all_users else user or []
+        rows = answers(path, market, users, histories or (), explain=explain, **request)
+        table = as_table(rows)
+    elif explain:
+        raise UsageError(
+            f"--explain needs an artifact; make one: crossmarket package {path} --out ARTIFACT"
+        )
+    else:
+        table = _run_lists(path, market, None if all_users else user, histories, request)
+        rows = table.to_dicts()
     if out is not None:
         from crossmarket.files import write_atomically
 
@@ -181,19 +192,34 @@ def recommend(
         write_atomically(out, writer)
         typer.echo(f"wrote {table.height:,} rows to {out}")
     elif as_json:
-        typer.echo(json.dumps(table.to_dicts(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
         shown = Table(*table.columns, title=f"top {k} in {market}", title_justify="left")
         for row in table.iter_rows():
-            shown.add_row(
-                *(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row)
-            )
+            shown.add_row(*map(_cell, row))
         Console().print(shown)
+
+
+def _run_lists(
+    path: Path,
+    market: str,
+    users: list[str] | None,
+    histories: list[tuple[str, ...]] | None,
+    request: dict[str, Any],
+) -> pl.DataFrame:
+    """Lists from a run, for users (None: all of them) or for bare histories."""
+    from crossmarket.experiments.run import Run
+
+    model = Run.open(path).recommender(market)
+    if histories is not None:
+        return model.recommend(histories=histories, **request)
+    return model.recommend(model.users.ids.to_list() if users is None else users, **request)
 
 
 def check(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A run, or data with train/valid/test parts.")
+        Path,
+        typer.Argument(metavar="PATH", help="A run, an artifact, or data with parts of a split."),
     ],
     leaky: Annotated[
         list[str] | None,
@@ -228,6 +254,10 @@ COMMANDS = (
     ),
     Command(check, example("crossmarket check run")),
 )
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _choose_targets(data: ReadResult, text: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from crossmarket.artifact.artifact import Artifact, is_artifact
 from crossmarket.data.readers import read_data
 from crossmarket.data.splits import Split, given_split
 from crossmarket.errors import CrossmarketError, UsageError
@@ -73,7 +74,7 @@ class CheckReport:
 
 
 def check_path(path: Path, *, leaky: Sequence[str] = ()) -> CheckReport:
-    """Check a run folder or data that bring their own parts.
+    """Check a run folder, an artifact, or data that bring their own parts.
 
     Parameters
     ----------
@@ -90,9 +91,11 @@ def check_path(path: Path, *, leaky: Sequence[str] = ()) -> CheckReport:
         if not Protocol(name=name).require_known().leaks:
             raise UsageError(f"protocol {name!r} must not leak, so no leak of it can be passed")
     if not path.exists():
-        raise UsageError(f"there is nothing at {path}; name a run or a data folder")
+        raise UsageError(f"there is nothing at {path}; name a run, an artifact or data")
     if (path / RUN_FILE).is_file():
         return _check_run(path, leaky)
+    if is_artifact(path):
+        return _check_artifact(path)
     data = read_data(path)
     if data.parts is None:
         raise UsageError(
@@ -131,6 +134,17 @@ def _check_run(path: Path, leaky: Sequence[str]) -> CheckReport:
             damage.append(str(error))
     leaks = pl.concat(tables) if tables else _leaks("", None)
     return CheckReport(leaks, damage, checked)
+
+
+def _check_artifact(path: Path) -> CheckReport:
+    """Every byte against its hash, every recorded answer against what comes out here."""
+    try:
+        artifact = Artifact.open(path)
+    except CrossmarketError as error:
+        return CheckReport(_leaks("", None), [str(error)], [f"artifact {path.name}"])
+    names = sorted({*artifact.markets, *artifact.unavailable})
+    checked = ["backbone", *(f"market {name}" for name in names)]
+    return CheckReport(_leaks("", None), list(artifact.unavailable.values()), checked)
 
 
 def _judge(title: str, name: str, split: Split, named: bool) -> tuple[pl.DataFrame, str]:
