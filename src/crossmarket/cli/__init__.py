@@ -18,6 +18,7 @@ from crossmarket.cli import (
     report,
     reproduce,
     runs,
+    serve,
     split,
     tune,
 )
@@ -36,7 +37,19 @@ _INTERRUPTED = 130
 
 data.app.command(epilog=split.EPILOG)(split.split)
 app.add_typer(data.app)
-for module in (demo, models, runs, artifact, report, compare, tune, leaderboard, analyse, reproduce):
+for module in (
+    demo,
+    models,
+    runs,
+    artifact,
+    report,
+    compare,
+    tune,
+    leaderboard,
+    analyse,
+    reproduce,
+    serve,
+):
     for command in module.COMMANDS:
         app.command(epilog=command.epilog)(command.function)
 

@@ -80,7 +80,7 @@ def item_groups(
         train = protocol.for_target(split, market).train
         counts = np.bincount(train.edges(market).items, minlength=len(train.items))
         keys = ["user_id", "item_id"]
-        both = own.join(control[market].hits, on=keys, suffix="|control", validate="1:1")
+        both = own.join(control[market].hits, on=keys, suffix="|control")
         sold = counts[train.items.rows(both["item_id"])]
         found = [both[name].to_numpy() > 0 for name in ("rank", "rank|control")]
         for name, least, most in GROUPS:

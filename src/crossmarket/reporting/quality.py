@@ -125,7 +125,7 @@ def standings(
 def _pair(evaluation: Evaluation, control: Mapping[str, MarketEvaluation]) -> pl.DataFrame:
     others = pl.concat([one.per_user for one in control.values()])
     keys = ["market", "user_id"]
-    paired = evaluation.per_user.join(others, on=keys, suffix="|control", validate="1:1")
+    paired = evaluation.per_user.join(others, on=keys, suffix="|control")
     if not paired.height == evaluation.per_user.height == others.height:
         raise DataError(
             f"the evaluation under {evaluation.protocol.label} counted other users than the "

@@ -62,7 +62,8 @@ def _change(row: Standing) -> str:
     }[row.verdict]
     p_value = _p(row.p_value)
     told = p_value if p_value.startswith("<") else f"= {p_value}"
-    return f"{row.difference:+.4f}{share}, {proof} (p {told})".replace("p ", "p\u00a0")
+    # No line ends inside the statement.
+    return f"{row.difference:+.4f}{share}, {proof} ({f'p {told}'.replace(' ', chr(0xA0))})"
 
 
 def _interval(low: float, high: float, sign: str = "") -> str:
