@@ -166,7 +166,7 @@ def draw_item_groups(table: pl.DataFrame, most: float, label: str) -> Figure:
     axes.set_xticks(places, ticks)
     axes.set_xlim(-0.6, table.height - 0.4)
     axes.grid(visible=False, axis="x")
-    axes.set_xlabel("training interactions of the item (held-out interactions)")
+    axes.set_xlabel("times sold in training (held-out interactions)")
     _finish(figure, axes, most, [run, control], [label, "popularity"])
     return figure
 
