@@ -1,0 +1,144 @@
+"""The forms of requests and answers; requests are checked by them, answers documented."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from crossmarket.artifact.forms.base import Strategy
+from crossmarket.serving.settings import Limits
+
+_LIMITS = Limits()
+
+Id = Annotated[str, Field(max_length=_LIMITS.id_characters)]
+Ids = Annotated[list[Id], Field(max_length=_LIMITS.ids)]
+Length = Annotated[int, Field(ge=1, le=_LIMITS.k)]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class RecommendationRequest(_Form):
+    """Who asks and what may be listed; without user and history, what sells most."""
+
+    user: Id | None = Field(None, description="User id of the market.")
+    history: Annotated[list[Id], Field(max_length=_LIMITS.history)] = Field(
+        [], description="Item ids, of any market; of a known user only excluded."
+    )
+    k: Length = Field(10, description="Length of the list.")
+    include: Ids | None = Field(None, description="Recommend only these items.")
+    exclude: Ids = Field([], description="Never recommend these items.")
+    include_seen: bool = Field(False, description="Keep what the user or the history has.")
+    explain: bool = Field(False, description="Say where each score comes from.")
+
+
+class BatchRequest(_Form):
+    """Several requests, answered from one version of the market."""
+
+    requests: Annotated[list[RecommendationRequest], Field(min_length=1, max_length=_LIMITS.batch)]
+
+
+class Reason(_Form):
+    """An item of the history and what it adds to the score."""
+
+    id: str
+    effect: float
+
+
+class Why(_Form):
+    """Where a score comes from."""
+
+    backbone: float | None = Field(description="What the frozen backbone alone would say.")
+    prompt: float | None = Field(description="What the market's prompts changed.")
+    reasons: list[Reason]
+    evidence: Literal["exact", "fold-in", "none"]
+
+
+class Item(_Form):
+    """An item of a list, best first."""
+
+    id: str
+    score: float
+    strategy: Strategy
+    why: Why | None = None
+
+
+class Answer(_Form):
+    """A list and what a reader must know of it."""
+
+    market: str
+    version: str = Field(description="SHA-256 of the market's manifest.")
+    backbone: str = Field(description="Hash of the backbone of all markets.")
+    strategy: Strategy = Field(description="How the list was made.")
+    items: list[Item]
+    short: bool = Field(description="Whether fewer items than asked for were left.")
+    ignored: list[str] = Field(description="Ids of the request that the market does not know.")
+
+
+class Batch(_Form):
+    """Answers in the order of the requests, all from one version of the market."""
+
+    market: str
+    version: str
+    backbone: str
+    answers: list[Answer]
+
+
+class MarketInfo(_Form):
+    """A market that can answer."""
+
+    market: str
+    version: str
+    backbone: str
+    system: str
+    strategy: Strategy = Field(description="How lists of known users are made.")
+    users: int
+    items: int
+    interactions: int
+
+
+class Markets(_Form):
+    """Markets that can answer, and names of those that cannot."""
+
+    markets: list[MarketInfo]
+    unavailable: list[str]
+
+
+class Live(_Form):
+    """The process answers."""
+
+    status: Literal["alive"]
+
+
+class Readiness(_Form):
+    """Whether all markets can answer."""
+
+    status: Literal["ready", "degraded", "unavailable"]
+    markets: dict[str, Literal["ready", "unavailable"]]
+
+
+class FieldError(_Form):
+    """A place of the request that is wrong."""
+
+    field: str
+    message: str
+
+
+class ProblemDetails(_Form):
+    """Why a request got no other answer (RFC 9457)."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    code: str = Field(description="Stable; for programs.")
+    detail: str = Field(description="For people.")
+    errors: list[FieldError] = []
+
+
+class SwapRequest(_Form):
+    """Which folder of the depot to serve a market from: by its name, or by its version."""
+
+    folder: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    version: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")

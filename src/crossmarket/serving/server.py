@@ -1,0 +1,84 @@
+"""Running the service in one process until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from crossmarket.errors import UsageError
+from crossmarket.serving.logs import configure_logs, log
+from crossmarket.serving.protocol import guarded_protocol
+from crossmarket.serving.service import Service
+from crossmarket.serving.settings import Settings
+
+_BACKLOG = 2048
+
+
+def run(settings: Settings, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then let running requests end.
+
+    Parameters
+    ----------
+    settings : Settings
+        How to serve.
+    say : callable
+        Takes a line for people: where the service listens.
+
+    Raises
+    ------
+    UsageError, DataError
+        As `Service`; and if a port is taken.
+    """
+    configure_logs()
+    service = Service(settings)
+    ports = [settings.port] + ([] if settings.admin_port is None else [settings.admin_port])
+    sockets = [_listen(settings.host, port) for port in ports]
+    if settings.admin_port is not None:
+        service.admin_port = sockets[1].getsockname()[1]
+    limits = settings.limits
+    server = uvicorn.Server(
+        uvicorn.Config(
+            service,
+            http=guarded_protocol(limits),
+            loop="auto",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=limits.idle_seconds,
+            timeout_graceful_shutdown=limits.drain_seconds,
+        )
+    )
+    now = service.registry.now
+    for name, reason in now.unavailable.items():
+        log("market_unavailable", market=name, reason=reason)
+    log("start", markets=list(now.markets), unavailable=list(now.unavailable))
+    for title, listener in zip(("serving", "administration"), sockets, strict=False):
+        say(f"{title} on http://{_shown(listener)}")
+    # The server raises the signal once more when it has stopped; that ends nothing then.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    try:
+        server.run(sockets=sockets)
+    finally:
+        service.close()
+        log("stop")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise UsageError(f"cannot listen on {host}:{port} ({error.strerror})") from error
+
+
+def _shown(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,46 @@
+"""A service over made markets."""
+
+import pytest
+from tests.serving.calling import ADMIN, READ
+from tests.serving.making import write
+
+from crossmarket.serving.service import Service
+from crossmarket.serving.settings import Key, Settings
+
+
+@pytest.fixture(scope="session")
+def artifact(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("serving") / "artifact")
+
+
+@pytest.fixture
+def depot(tmp_path):
+    folder = tmp_path / "depot"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def make_service(artifact, depot):
+    """Starts services with keys and administration; `changes` are fields of the settings."""
+    services = []
+
+    def start(**changes):
+        values = {
+            "artifact": artifact,
+            "depot": depot,
+            "admin_port": 0,
+            "read_key": Key(READ),
+            "admin_key": Key(ADMIN),
+        }
+        services.append(Service(Settings(**(values | changes))))
+        return services[-1]
+
+    yield start
+    for service in services:
+        service.close()
+
+
+@pytest.fixture
+def service(make_service):
+    return make_service()
