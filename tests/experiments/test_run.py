@@ -260,6 +260,7 @@ def test_the_longer_history_changes_scores_but_not_the_models(tmp_path):
     after = tree(run.path)
     assert {name: after[name] for name in before} == before
     assert after.keys() - before.keys() == {
+        "ratio-full/evaluation-train+valid-hits.parquet",
         "ratio-full/evaluation-train+valid.json",
         "ratio-full/evaluation-train+valid.parquet",
     }

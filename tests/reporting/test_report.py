@@ -25,7 +25,6 @@ from crossmarket.evaluation.evaluator import (
     LIST_METRICS,
     METRICS,
     MarketEvaluation,
-    evaluate_market,
 )
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.run import Run, resolve_settings
@@ -133,7 +132,7 @@ def test_equal_runs_give_equal_bytes(copy, page):
 @pytest.mark.usefixtures("undrawn")
 def test_only_the_page_is_written(copy):
     before = tree(copy)
-    write_report(copy, item_groups=True)
+    write_report(copy)
     after = tree(copy)
     assert set(after) - set(before) <= {"report.html", ".lock"}
     assert all(after[name] == content for name, content in before.items())
@@ -228,7 +227,7 @@ def test_names_are_text_wherever_they_come_from(tmp_path):
     analyses.mkdir()
     pl.DataFrame({EVIL: [EVIL], "n": [0.5]}).write_csv(analyses / "<i>mine.csv")
     (analyses / "<i>mine.json").write_text(json.dumps({"summary": EVIL, "protocol": EVIL}))
-    page = write_report(path, analyses=analyses, item_groups=True).read_text()
+    page = write_report(path, analyses=analyses).read_text()
     parsed = assert_alone(page)
     assert {"script", "b", "i"}.isdisjoint(parsed.tags)
     text = "".join(parsed.text)
@@ -264,7 +263,6 @@ def test_a_run_that_was_only_begun(tmp_path):
 
 
 def test_optional_parts_name_their_commands(page):
-    assert "<code>crossmarket report RUN --item-groups</code>" in sections(page)["time-full"]
     assert "crossmarket analyse prompt-count" in sections(page)["Analyses"]
 
 
@@ -273,7 +271,7 @@ def test_one_target_and_a_second_history(tmp_path):
     run = Run.create(tmp_path / "run", settings("popularity", ("mx",), RATIO), result_of(markets()))
     run.evaluate(RATIO)
     run.evaluate(run.protocol(None, history="train+valid"))
-    page = write_report(tmp_path / "run", item_groups=True).read_text()
+    page = write_report(tmp_path / "run").read_text()
     assert_alone(page)
     part = sections(page)["ratio-full"]
     assert "Quality, scored from train+valid" in part
@@ -377,7 +375,7 @@ def test_the_macro_interval_keeps_the_users_of_each_market(monkeypatch):
         "micro": {"m@10": np.concatenate(list(values.values())).mean()},
     }
     monkeypatch.setattr(quality, "RESAMPLES", 4000)
-    rows = standings(Evaluation(RATIO, result, pl.concat(frames.values())), nothing)["m@10"]
+    rows = standings(Evaluation(RATIO, result, pl.concat(frames.values()), pl.DataFrame()), nothing)["m@10"]
     row = next(row for row in rows if row.scope == "macro")
     spread = math.sqrt(sum(own.var() / len(own) for own in values.values())) / len(values)
     assert (row.low, row.high) == pytest.approx(
@@ -389,9 +387,7 @@ def test_groups_hold_every_user_and_every_held_out_interaction_once(run, fitted,
     (evaluation,) = fitted.evaluations
     split = fitted.split
     users = user_groups(evaluation, control, split)
-    models = Run.open(run).fit(TIME)
-    hits = {m: evaluate_market(model, TIME, split, m).hits for m, model in models.items()}
-    items = item_groups(hits, control, TIME, split)
+    items = item_groups(evaluation, control, split)
     for market in evaluation.markets:
         own = users.filter(market=market)
         result = evaluation.result["markets"][market]
@@ -401,9 +397,10 @@ def test_groups_hold_every_user_and_every_held_out_interaction_once(run, fitted,
         weighted = (own["run"] * own["count"]).sum() / own["count"].sum()
         assert weighted == pytest.approx(result["recall@10"])
         found = items.filter(market=market)
-        assert found["count"].sum() == hits[market].height
+        hits = evaluation.hits.filter(market=market)
+        assert found["count"].sum() == hits.height
         total = (found["run"] * found["count"]).sum()
-        assert total == pytest.approx((hits[market]["rank"] > 0).sum())
+        assert total == pytest.approx((hits["rank"] > 0).sum())
         assert found["size"].is_sorted()
         assert set(found["group"]) <= {"0", "1-5", "6-10", "over 10"}
 

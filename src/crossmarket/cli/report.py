@@ -19,15 +19,11 @@ def report(
         Path | None,
         typer.Option(metavar="FOLDER", help="Show the analyses that `analyse` wrote there."),
     ] = None,
-    item_groups: Annotated[
-        bool,
-        typer.Option("--item-groups", help="Score once more, to tell rare items from frequent."),
-    ] = False,
 ) -> None:
     """Write all there is to know of a run as one page that opens without a network."""
     from crossmarket.reporting.page import write_report
 
-    typer.echo(f"wrote {write_report(run, out, analyses=analyses, item_groups=item_groups)}")
+    typer.echo(f"wrote {write_report(run, out, analyses=analyses)}")
 
 
 COMMANDS = (Command(report, example("crossmarket report run --out report.html")),)

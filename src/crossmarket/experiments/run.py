@@ -7,7 +7,8 @@ RUN/
   PROTOCOL/stages/KIND-HASH/   trained tensors, histories, checkpoints of interrupted training;
                                a plug-in's lie in a folder PACKAGE-VERSION of their own
   PROTOCOL/fit.json            what was fitted: trainable scalars and stages of each target
-  PROTOCOL/evaluation*.json    results, with per-user values beside them
+  PROTOCOL/evaluation*.json    results; beside them per-user values, and where each held-out
+                               interaction came in its user's list
 
 A training is saved every 5 seconds, or as often as the variable `CROSSMARKET_CHECKPOINT_SECONDS`
 of the environment says; how often it is saved changes no result.
@@ -235,6 +236,8 @@ class Run:
         folder = self.path / protocol.fit_label
         name = "evaluation" + ("" if protocol.history == "train" else f"-{protocol.history}")
         per_user = pl.concat([part.per_user for part in parts])
+        hits = pl.concat([part.hits for part in parts])
+        write_atomically(folder / f"{name}-hits.parquet", hits.write_parquet)
         write_atomically(folder / f"{name}.parquet", per_user.write_parquet)
         write_json(folder / f"{name}.json", result)
         return result

@@ -12,7 +12,6 @@ from crossmarket.analysis.item_groups import GROUPS
 from crossmarket.analysis.user_groups import NUM_GROUPS
 from crossmarket.data.splits import Split
 from crossmarket.evaluation.evaluator import MarketEvaluation
-from crossmarket.evaluation.protocols import Protocol
 from crossmarket.reporting.material import Evaluation
 
 _RECALL = "recall@10"
@@ -56,17 +55,9 @@ def user_groups(
 
 
 def item_groups(
-    hits: Mapping[str, pl.DataFrame],
-    control: Mapping[str, MarketEvaluation],
-    protocol: Protocol,
-    split: Split,
+    evaluation: Evaluation, control: Mapping[str, MarketEvaluation], split: Split
 ) -> pl.DataFrame:
     """Held-out interactions of each market by how often their item was sold in training.
-
-    Parameters
-    ----------
-    hits : mapping of market to polars.DataFrame
-        As `MarketEvaluation.hits` of the run.
 
     Returns
     -------
@@ -76,8 +67,9 @@ def item_groups(
         their user's list of 10, of the run and of popularity. Empty groups are left out.
     """
     rows = []
-    for market, own in hits.items():
-        train = protocol.for_target(split, market).train
+    for market in evaluation.markets:
+        own = evaluation.hits.filter(pl.col("market") == market)
+        train = evaluation.protocol.for_target(split, market).train
         counts = np.bincount(train.edges(market).items, minlength=len(train.items))
         keys = ["user_id", "item_id"]
         both = own.join(control[market].hits, on=keys, suffix="|control")

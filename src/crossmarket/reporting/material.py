@@ -26,11 +26,20 @@ History = Literal["train", "train+valid"]
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `crossmarket evaluate` left: the result, and per-user values of every metric."""
+    """What `crossmarket evaluate` left.
+
+    Attributes
+    ----------
+    protocol, result : Protocol, dict
+        How it was evaluated, and what came out.
+    per_user, hits : polars.DataFrame
+        As in `MarketEvaluation`, of all markets.
+    """
 
     protocol: Protocol
     result: dict[str, Any]
     per_user: pl.DataFrame
+    hits: pl.DataFrame
 
     @property
     def markets(self) -> tuple[str, ...]:
@@ -156,13 +165,14 @@ def _evaluations(protocol: Protocol, folder: Path) -> Iterator[Evaluation]:
         result = _read(file)
         try:
             per_user = pl.read_parquet(file.with_suffix(".parquet"))
+            hits = pl.read_parquet(folder / f"{stem}-hits.parquet")
             counts = dict(per_user.group_by("market").len().iter_rows())
             expected = {market: row["users"] for market, row in result["markets"].items()}
         except (OSError, pl.exceptions.PolarsError, KeyError, TypeError, AttributeError) as error:
             raise _changed(file) from error
         if result.get("protocol") != own.label or counts != expected:
             raise _changed(file)
-        yield Evaluation(own, result, per_user)
+        yield Evaluation(own, result, per_user, hits)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -24,13 +24,7 @@ from crossmarket.reporting.results import Results, compute_results
 REPORT_FILE = "report.html"
 
 
-def write_report(
-    path: Path,
-    out: Path | None = None,
-    *,
-    analyses: Path | None = None,
-    item_groups: bool = False,
-) -> Path:
+def write_report(path: Path, out: Path | None = None, *, analyses: Path | None = None) -> Path:
     """Write the report of a run; an equal run gives equal bytes.
 
     Parameters
@@ -41,8 +35,6 @@ def write_report(
         The page; `report.html` in the run by default. What is there is replaced in one step.
     analyses : Path, optional
         Folder of analyses to show.
-    item_groups : bool
-        Score with the fitted models once more, to tell rare items from frequent ones.
 
     Returns
     -------
@@ -60,15 +52,13 @@ def write_report(
         raise UsageError(f"cannot write {place}; give the name of a file that ends in .html")
     material = read_run(path)
     shown = None if analyses is None else read_analyses(analyses)
-    write_text(place, render_report(material, shown, item_groups=item_groups))
+    write_text(place, render_report(material, shown))
     return place
 
 
-def render_report(
-    material: Material, analyses: tuple[Shown, ...] | None = None, *, item_groups: bool = False
-) -> str:
+def render_report(material: Material, analyses: tuple[Shown, ...] | None = None) -> str:
     """Render the page; arguments as `write_report`."""
-    found = [compute_results(material, one, items=item_groups) for one in material.fitted]
+    found = [compute_results(one) for one in material.fitted]
     parts = list(_parts(material, found, analyses))
     links = "".join(f'<a href="#{key}">{escape(title)}</a>' for key, title, _ in parts)
     body = "".join(

@@ -17,7 +17,6 @@ from crossmarket.reporting.drawings import (
     draw_user_groups,
 )
 from crossmarket.reporting.elements import (
-    missing,
     paragraph,
     picture,
     pictures,
@@ -124,11 +123,6 @@ def _sizes_told(groups: pl.DataFrame) -> str:
 
 
 def _items(results: Results, model: str, prefix: str) -> str:
-    if results.items is None:
-        return missing(
-            "which held-out items were found, by how often they sell",
-            "crossmarket report RUN --item-groups",
-        )
     drawn = [
         picture(
             str(part["market"][0]),
