@@ -375,7 +375,9 @@ def test_the_macro_interval_keeps_the_users_of_each_market(monkeypatch):
         "micro": {"m@10": np.concatenate(list(values.values())).mean()},
     }
     monkeypatch.setattr(quality, "RESAMPLES", 4000)
-    rows = standings(Evaluation(RATIO, result, pl.concat(frames.values()), pl.DataFrame()), nothing)["m@10"]
+    rows = standings(
+        Evaluation(RATIO, result, pl.concat(frames.values()), pl.DataFrame()), nothing
+    )["m@10"]
     row = next(row for row in rows if row.scope == "macro")
     spread = math.sqrt(sum(own.var() / len(own) for own in values.values())) / len(values)
     assert (row.low, row.high) == pytest.approx(

@@ -28,7 +28,9 @@ def analyse(
     ] = None,
     work: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Results and stages to share; a folder inside OUT by default."),
+        typer.Option(
+            metavar="FOLDER", help="Results and stages to share; a folder inside OUT by default."
+        ),
     ] = None,
     markets: Annotated[
         str | None, typer.Option(help="Target markets, comma-separated; all by default.")
