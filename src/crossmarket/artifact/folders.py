@@ -83,13 +83,16 @@ class Folder:
             descriptor = os.open(name, flags, dir_fd=self._descriptor)
         except (OSError, ValueError) as error:
             raise DataError(f"{place} is missing or no plain file") from error
-        with os.fdopen(descriptor, "rb") as handle:
+        try:
             facts = os.fstat(descriptor)
             if not stat.S_ISREG(facts.st_mode):
-                raise DataError(f"{place} is no plain file")
+                raise DataError(f"{place} is missing or no plain file")
             if facts.st_size != size if size is not None else facts.st_size > limit:
                 raise DataError(f"{place} has {facts.st_size:,} bytes, not what was written")
-            return handle.read(facts.st_size)
+            with os.fdopen(descriptor, "rb", closefd=False) as handle:
+                return handle.read(facts.st_size)
+        finally:
+            os.close(descriptor)
 
 
 def parse_json(content: bytes, place: str) -> Any:

@@ -191,6 +191,10 @@ def read_files(folder: Folder, records: Mapping[str, FileRecord]) -> dict[str, b
     strange = folder.names() - records.keys() - {MANIFEST}
     if strange:
         raise DataError(f"{folder.label}/{min(strange)} is in no manifest; remove it")
+    # Only names that the folder lists are opened, so that none leads out of it.
+    missing = records.keys() - folder.names()
+    if missing:
+        raise DataError(f"{folder.label}/{min(missing)} is missing; package the run again")
     found = {}
     for name, record in records.items():
         found[name] = folder.read(name, size=record.size)

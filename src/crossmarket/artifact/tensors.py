@@ -51,7 +51,7 @@ class Tensors:
         try:
             self._left = load(content)
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{place} is no file of tensors ({error})") from error
+            raise DataError(f"{place} is no file of tensors") from error
         if not isinstance(header, dict) or header.keys() != self._left.keys():
             raise DataError(f"{place} holds more than tensors")
 

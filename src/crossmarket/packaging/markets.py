@@ -56,10 +56,16 @@ def add_market(artifact: Path, folder: Path) -> str:
             backbone = load_backbone(files, own.backbone_hash, inner.label)
         _, manifest = read_market(opened, name, backbone)
         content = read_files(opened, manifest.files)
-    learned_from = sorted({*own.learned_from, name})
-    own = own.model_copy(update={"learned_from": learned_from})
-    _rewrite(artifact, own, {name: {**content, MANIFEST: manifest.render()}}, gone=set())
+    put_market(artifact, name, {**content, MANIFEST: manifest.render()})
     return name
+
+
+def put_market(artifact: Path, name: str, files: Files) -> None:
+    """Put the files of a market, verified and with their manifest, into an artifact."""
+    with Folder.open(artifact) as whole:
+        own = ArtifactManifest.read(whole)
+    own = own.model_copy(update={"learned_from": sorted({*own.learned_from, name})})
+    _rewrite(artifact, own, {name: files}, gone=set())
 
 
 def remove_market(artifact: Path, market: str) -> None:

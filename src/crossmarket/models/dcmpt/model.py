@@ -56,7 +56,7 @@ class DCMPT(EmbeddingRecommender):
     config: DCMPTConfig
 
     def _fit(self, train: MarketDataset, valid: MarketDataset | None) -> None:
-        self._backbone = pretrain(self.config, train, valid, self.target, self.options)
+        self._backbone = self._frozen_backbone(train, valid)
         self._bank: PromptBank | None = None
         self._teacher: Tables | None = None
         if self.config.prompt != "none":
@@ -65,6 +65,9 @@ class DCMPT(EmbeddingRecommender):
         counts = np.bincount(train.edges(self.target).items, minlength=len(train.items))
         self._log_counts = np.log1p(counts).astype(np.float32)
         self._popularity_weight = self._choose_popularity(valid)
+
+    def _frozen_backbone(self, train: MarketDataset, valid: MarketDataset | None) -> Tables:
+        return pretrain(self.config, train, valid, self.target, self.options)
 
     # -- stage 3 ----------------------------------------------------------------------------
 
