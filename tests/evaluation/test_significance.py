@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from scipy import stats
 
 from crossmarket.errors import DataError, UsageError
-from crossmarket.evaluation.significance import compare_paired, holm
+from crossmarket.evaluation.significance import compare_paired, counts, holm, macro_values
 
 
 def systems(seed=0, num_users=200):
@@ -168,3 +168,21 @@ def test_the_systems_of_a_call_are_one_family():
 def test_holm_refuses_what_is_no_probability(p_value):
     with pytest.raises(DataError, match="between 0 and 1"):
         holm([0.5, p_value])
+
+
+def test_macro_values_have_the_macro_mean_and_a_stratified_error():
+    generator = np.random.default_rng(3)
+    markets = np.array(["a"] * 40 + ["b"] * 400 + ["c"] * 7)
+    values = generator.random((2, len(markets))) + (markets == "b") * 5.0
+    found = macro_values(values, markets)
+    strata = [values[:, markets == name] for name in "abc"]
+    means = np.mean([own.mean(axis=1) for own in strata], axis=0)
+    assert found.mean(axis=1) == pytest.approx(means)
+    error = np.sqrt(sum(own.var(axis=1) / own.shape[1] for own in strata)) / 3
+    assert found.std(axis=1) / np.sqrt(len(markets)) == pytest.approx(error)
+    difference = macro_values(values[0] - values[1], markets)
+    assert found[0] - found[1] == pytest.approx(difference)
+
+
+def test_counts_take_noise_in_the_last_bits_for_a_tie():
+    assert counts(np.array([0.1, -0.2, 1e-15, 0.0, -1e-15, 0.3])) == (2, 3, 1)

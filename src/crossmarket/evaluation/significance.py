@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -133,9 +134,7 @@ def compare_paired(
             p_holm=float(adjusted[place]),
             p_wilcoxon=_wilcoxon(row) if signed_rank else float("nan"),
             effect_size=tests[place][0],
-            wins=int(np.count_nonzero(row > 0)),
-            ties=int(np.count_nonzero(row == 0)),
-            losses=int(np.count_nonzero(row < 0)),
+            **dict(zip(("wins", "ties", "losses"), counts(row), strict=True)),
         )
         for place, (name, row) in enumerate(zip(others, differences, strict=True))
     ]
@@ -166,6 +165,41 @@ def holm(p_values: Floats | Sequence[float] | Sequence[Sequence[float]]) -> Floa
     adjusted = np.empty(family.size)
     adjusted[np.argsort(family, axis=None)] = np.minimum(np.maximum.accumulate(ordered), 1)
     return adjusted.reshape(family.shape)
+
+
+def macro_values(values: Floats, markets: NDArray[Any]) -> Floats:
+    """Per-user values whose mean is the macro mean, for tests in which every market counts alike.
+
+    Deviations from the market's mean are weighted by users / (markets x users of the market) and
+    set around the macro mean, so that a bootstrap or t-test of the result keeps the number of
+    users of each market, as a stratified one does. Differences of two such rows are those of the
+    values' differences.
+
+    Parameters
+    ----------
+    values : float64 [..., n]
+        One value a user.
+    markets : str [n]
+        Market of each user.
+
+    Returns
+    -------
+    float64 of the shape of `values`.
+    """
+    names, groups, sizes = np.unique(markets, return_inverse=True, return_counts=True)
+    weights = values.shape[-1] / (len(names) * sizes[groups])
+    means = np.stack(
+        [values[..., groups == group].mean(axis=-1) for group in range(len(names))], -1
+    )
+    macro: Floats = means.mean(axis=-1, keepdims=True) + (values - means[..., groups]) * weights
+    return macro
+
+
+def counts(differences: Floats) -> tuple[int, int, int]:
+    """Users who gain, stay level and lose, equal to `DECIMALS` decimals being level."""
+    rounded = np.round(differences, DECIMALS)
+    wins, losses = int(np.count_nonzero(rounded > 0)), int(np.count_nonzero(rounded < 0))
+    return wins, len(rounded) - wins - losses, losses
 
 
 def _values(owner: str, values: ArrayLike) -> Floats:

@@ -15,7 +15,7 @@ from crossmarket.data.splits import Split
 from crossmarket.errors import DataError
 from crossmarket.evaluation.evaluator import MarketEvaluation, evaluate_market
 from crossmarket.evaluation.protocols import Protocol
-from crossmarket.evaluation.significance import compare_paired, holm
+from crossmarket.evaluation.significance import compare_paired, counts, holm, macro_values
 from crossmarket.experiments.fitting import fit_target
 from crossmarket.models.popularity import Popularity
 from crossmarket.reporting.material import Evaluation
@@ -98,9 +98,7 @@ def standings(
 ) -> dict[str, tuple[Standing, ...]]:
     """Every metric in every market and over all of them, `[metric]` in the order markets, means.
 
-    The macro interval and test let every market count alike and keep the number of users of each
-    market: per-user values, centred in their market, are weighted by users / (markets x users of
-    the market).
+    The macro interval and test let every market count alike, see `macro_values`.
 
     Raises
     ------
@@ -141,13 +139,10 @@ def _judge(scope: Scope, name: str, part: pl.DataFrame, metrics: Sequence[str]) 
     means, control, gains = own.mean(axis=1), others.mean(axis=1), differences.mean(axis=1)
     tested = np.concatenate([own, differences])
     if scope == "macro":
-        sizes = part.select(pl.len().over("market"))["len"].to_numpy()
-        markets = part["market"].n_unique()
-        weights = part.height / (markets * sizes)
-        means, control, gains = (
-            (values * weights).mean(axis=1) for values in (own, others, differences)
-        )
-        tested = _centred(tested, part["market"].to_numpy(), weights)
+        markets = part["market"].to_numpy()
+        own, others = macro_values(own, markets), macro_values(others, markets)
+        means, control = own.mean(axis=1), others.mean(axis=1)
+        gains, tested = means - control, np.concatenate([own, own - others])
     count = len(metrics)
     series = {str(place): row for place, row in enumerate(tested)}
     tests = compare_paired(np.zeros(part.height), series, resamples=RESAMPLES, signed_rank=False)
@@ -158,21 +153,10 @@ def _judge(scope: Scope, name: str, part: pl.DataFrame, metrics: Sequence[str]) 
             float(control[i]),
             float(gains[i]), tests[count + i].low, tests[count + i].high,
             tests[count + i].p_value,
-            *(int(np.count_nonzero(np.sign(np.round(differences[i], 12)) == sign))
-              for sign in (1, 0, -1)),
+            *counts(differences[i]),
         )
         for i in range(count)
     ]  # fmt: skip
-
-
-def _centred(rows: Floats, markets: NDArray[np.object_], weights: Floats) -> Floats:
-    """Weighted deviations from the market's mean, around the macro mean."""
-    centre = np.empty_like(rows)
-    for market in np.unique(markets):
-        inside = markets == market
-        centre[:, inside] = rows[:, inside].mean(axis=1, keepdims=True)
-    macro = (rows * weights).mean(axis=1, keepdims=True)
-    return np.asarray(macro + (rows - centre) * weights)
 
 
 def _corrected(rows: Sequence[Standing]) -> tuple[Standing, ...]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from crossmarket.evaluation.significance import Comparison, compare_paired, holm
+from crossmarket.evaluation.significance import (
+    Comparison,
+    compare_paired,
+    counts,
+    holm,
+    macro_values,
+)
 from crossmarket.experiments.leaderboard.board import LEVEL, MACRO, Cell, Standing, Versus
-
-Floats = NDArray[np.float64]
 
 #: Resamples of a bootstrap interval.
 RESAMPLES = 2000
@@ -24,8 +28,8 @@ class Standings:
     """Everything that can be said about one metric under one protocol.
 
     Tests are paired over users, each user's mean over the seeds that both systems were measured
-    with. A market's users weigh alike; in the macro column a user weighs so that every market
-    counts alike, and the mean difference is the difference of the two macro means. P-values are
+    with. A market's users weigh alike; in the macro column every market counts alike, see
+    `macro_values`, and the mean difference is the difference of the two macro means. P-values are
     Holm-corrected over the systems in the macro column, and over systems x markets in the others.
 
     Parameters
@@ -103,10 +107,17 @@ class Standings:
         for name, opponent in opponents.items():
             for seeds, titles in self._groups(opponent):
                 wide = self._wide(name, seeds, [opponent, *titles])
-                others = {title: wide[title] for title in titles}
+                markets = wide["market"].to_numpy()
+                plain = {title: wide[title].to_numpy() for title in [opponent, *titles]}
+                tested = {
+                    title: macro_values(own, markets) if name == MACRO else own
+                    for title, own in plain.items()
+                }
+                reference = tested.pop(opponent)
                 options: dict[str, Any] = {"resamples": resamples, "signed_rank": False}
-                for test in compare_paired(wide[opponent], others, **options):
-                    found[test.name, name] = test
+                for test in compare_paired(reference, tested, **options):
+                    wins, ties, losses = counts(plain[test.name] - plain[opponent])
+                    found[test.name, name] = replace(test, wins=wins, ties=ties, losses=losses)
         corrected: dict[tuple[str, str], Versus] = {}
         for family in ([k for k in found if k[1] == MACRO], [k for k in found if k[1] != MACRO]):
             adjusted = holm([found[key].p_value for key in family])
@@ -123,18 +134,14 @@ class Standings:
                 groups.setdefault(shared, []).append(title)
         yield from sorted((seeds, sorted(titles)) for seeds, titles in groups.items())
 
-    def _wide(self, column: str, seeds: Sequence[int], titles: Sequence[str]) -> dict[str, Floats]:
-        """Values of each system over the same users in the same order."""
+    def _wide(self, column: str, seeds: Sequence[int], titles: Sequence[str]) -> pl.DataFrame:
+        """`market, user_id` and a column of values for each system, in a fixed order."""
         rows = self._values.filter(pl.col("seed").is_in(seeds), pl.col("system").is_in(titles))
         if column != MACRO:
             rows = rows.filter(pl.col("market") == column)
         keys = ["market", "user_id"]
         wide = rows.pivot(on="system", index=keys, values="value", aggregate_function="mean")
-        wide = wide.sort(keys)
-        counts = wide.select(pl.len().over("market"))["len"].to_numpy()
-        # One in a market's column; in the macro column markets of any size count alike.
-        weights = len(wide) / (wide["market"].n_unique() * counts)
-        return {title: wide[title].to_numpy() * weights for title in titles}
+        return wide.sort(keys)
 
 
 def _versus(test: Comparison, p_holm: float) -> Versus:
