@@ -4,7 +4,7 @@ import json
 import shutil
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from tests.small import TINY, markets, result_of
@@ -48,6 +48,8 @@ SYSTEMS = {
     "popularity": ("popularity", {}),
     "popularity, all": ("popularity", {"markets": "all"}),
 }
+#: Where artifacts are made that tests share; it goes when the process ends.
+_PLACE = TemporaryDirectory(prefix="crossmarket-")
 TARGETS = ("de", "mx", "uk")
 
 
@@ -61,7 +63,7 @@ def make_run(folder, model="dcmpt", config=TINY, data=None, targets=TARGETS, **s
 
 @cache
 def _packaged(label):
-    place = Path(mkdtemp(prefix="crossmarket-"))
+    place = Path(_PLACE.name) / label
     run = make_run(place / "run", *SYSTEMS[label])
     save_pretrained(run, place / "artifact")
     return run, place / "artifact"

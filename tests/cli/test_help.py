@@ -24,6 +24,9 @@ COMMANDS = [
     "evaluate",
     "recommend",
     "check",
+    "package",
+    "export",
+    "forget",
     "report",
     "compare",
     "tune",
@@ -31,6 +34,7 @@ COMMANDS = [
     "reproduce",
     "leaderboard",
     "demo",
+    "serve",
 ]
 
 EXPERIMENT = {
@@ -107,7 +111,7 @@ def quick(tmp_path, monkeypatch):
 def test_the_examples_work_one_after_the_other(quick):
     write_yaml(quick / "experiment.yaml", EXPERIMENT)
     write_yaml(quick / "plan.yaml", PLAN)
-    for command in COMMANDS[:-1]:  # the demo has a test of its own
+    for command in COMMANDS[:-2]:  # the demo and the service have tests of their own
         steps = example(command)
         assert steps[-1][: len(command.split()) + 1] == ["crossmarket", *command.split()]
         for program, *arguments in steps:

@@ -217,7 +217,7 @@ def test_odd_ids_come_back_as_they_are(tmp_path):
 
 
 @given(items=st.lists(IDS, min_size=1, max_size=6, unique=True), data=st.data())
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_any_ids_and_histories_survive(tmp_path_factory, items, data):
     users = data.draw(st.lists(IDS, min_size=1, max_size=4, unique=True))
     rows = st.lists(st.integers(0, len(items) - 1), max_size=4)

@@ -123,6 +123,7 @@ def _rewrite(
         (new / MARKETS).mkdir()
         for part in (BACKBONE, *(f"{MARKETS}/{name}" for name in kept)):
             shutil.copytree(place / part, new / part, copy_function=_link)
+            sync_folder(new / part)
         for name, files in changed.items():
             for file, content in files.items():
                 write_bytes(new / MARKETS / name / file, content)
