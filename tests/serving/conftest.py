@@ -1,7 +1,7 @@
 """A service over made markets."""
 
 import pytest
-from tests.serving.calling import ADMIN, READ
+from tests.serving.calling import ADMIN, READ, live
 from tests.serving.making import write
 
 from crossmarket.serving.service import Service
@@ -11,6 +11,23 @@ from crossmarket.serving.settings import Key, Settings
 @pytest.fixture(scope="session")
 def artifact(tmp_path_factory):
     return write(tmp_path_factory.mktemp("serving") / "artifact")
+
+
+@pytest.fixture(scope="session")
+def shared(artifact):
+    """A service that no test changes."""
+    service = Service(Settings(artifact, read_key=Key(READ)))
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="session")
+def running(artifact, tmp_path_factory):
+    """A service in a process of its own, with short time limits."""
+    log = tmp_path_factory.mktemp("running") / "log"
+    limits = {"head_seconds": 1, "body_seconds": 1, "write_seconds": 1, "idle_seconds": 1}
+    with live(log, artifact=artifact, access_log=True, limits=limits) as service:
+        yield service
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Artifacts with several versions of a market over one backbone, and what they must answer."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,6 @@ import numpy as np
 from crossmarket.artifact.forms import VectorForm
 from crossmarket.artifact.manifest import ArtifactManifest, FileRecord
 from crossmarket.data.vocabulary import Vocabulary
-from crossmarket.files import write_bytes
 from crossmarket.packaging.writing import (
     MarketSource,
     make_backbone,
@@ -43,6 +43,7 @@ class Made:
         return [ITEMS[item] for item in order if ITEMS[item] not in out][:k]
 
 
+@cache
 def make(market, seed):
     """A version of a market, drawn by a seed; it sells all items."""
     draw = np.random.default_rng([seed, *market.encode()])
@@ -88,8 +89,9 @@ def stock(depot, market, seed, name=None):
     """Put a version into a depot; returns it."""
     _, made = make(market, seed)
     folder = Path(depot) / (name or f"{market}-{seed}")
+    folder.mkdir()
     for file, content in made.files.items():
-        write_bytes(folder / file, content)
+        (folder / file).write_bytes(content)
     return made
 
 

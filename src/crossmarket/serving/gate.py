@@ -76,7 +76,7 @@ class Gate:
         *,
         access_log: bool = False,
     ) -> None:
-        self._router, self._key, self._hosts, self._limits = router, key, hosts, limits
+        self.router, self._key, self._hosts, self._limits = router, key, hosts, limits
         self._load, self._metrics, self._registry = load, metrics, registry
         self._access_log = access_log
 
@@ -86,7 +86,7 @@ class Gate:
         template, market = "", ""
         try:
             self._check(scope)
-            route, path = self._router.find(scope["method"], scope["raw_path"])
+            route, path = self.router.find(scope["method"], scope["raw_path"])
             template, market = route.template, path.get("market", "")
             response = await self._answer(route, Request(scope, receive, path))
         except Problem as problem:

@@ -42,16 +42,22 @@ class Router:
     """Routes by path.
 
     Paths are compared as they came, so that `%2F` in an id is part of the id.
+
+    Attributes
+    ----------
+    routes : tuple of Route
+        All of them; paths are tried in this order.
     """
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes: dict[tuple[str, ...], dict[str, Route]] = {}
-        for route in routes:
+        self.routes = tuple(routes)
+        paths: dict[tuple[str, ...], dict[str, Route]] = {}
+        for route in self.routes:
             parts = tuple("{" if one[:1] == "{" else one for one in route.template.split("/"))
-            self._routes.setdefault(parts, {})[route.method] = route
+            paths.setdefault(parts, {})[route.method] = route
         self._templates = [
             ([place for place, part in enumerate(parts) if part != "{"], parts, methods)
-            for parts, methods in self._routes.items()
+            for parts, methods in paths.items()
         ]
 
     def find(self, method: str, raw_path: bytes) -> tuple[Route, dict[str, str]]:

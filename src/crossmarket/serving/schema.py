@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from crossmarket.artifact.forms.base import Strategy
 from crossmarket.serving.settings import Limits
 
 _LIMITS = Limits()
 
+
+def _whole(value: Any) -> Any:
+    """To JSON, 5.0 is as whole a number as 5."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Id = Annotated[str, Field(max_length=_LIMITS.id_characters)]
 Ids = Annotated[list[Id], Field(max_length=_LIMITS.ids)]
-Length = Annotated[int, Field(ge=1, le=_LIMITS.k)]
+Length = Annotated[int, Field(ge=1, le=_LIMITS.k), BeforeValidator(_whole)]
 
 
 class _Form(BaseModel):
