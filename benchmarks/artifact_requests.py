@@ -16,13 +16,13 @@ from crossmarket.artifact.artifact import Artifact
 from crossmarket.artifact.forms import VectorForm
 from crossmarket.artifact.manifest import ArtifactManifest
 from crossmarket.data.vocabulary import Vocabulary
+from crossmarket.packaging.placing import write_artifact
 from crossmarket.packaging.writing import (
     MarketSource,
     make_backbone,
     make_market,
     records,
     sorted_pairs,
-    write_artifact,
 )
 from measuring import report
 

@@ -16,13 +16,13 @@ from crossmarket.data.vocabulary import Vocabulary
 from crossmarket.experiments.run import Run, resolve_settings
 from crossmarket.files import content_hash
 from crossmarket.packaging.package import save_pretrained
+from crossmarket.packaging.placing import write_artifact
 from crossmarket.packaging.writing import (
     MarketSource,
     make_backbone,
     make_market,
     records,
     sorted_pairs,
-    write_artifact,
 )
 
 SMALL = {"epochs": 1, "embedding_size": 8}

@@ -159,7 +159,7 @@ def test_a_failed_replacement_leaves_the_old_one(tmp_path, monkeypatch, exchange
             raise OSError(28, "No space left on device")
         files.write_bytes(path, content)
 
-    monkeypatch.setattr("crossmarket.packaging.writing.write_bytes", refuse)
+    monkeypatch.setattr("crossmarket.packaging.placing.write_bytes", refuse)
     with pytest.raises(OSError, match="No space"):
         save_pretrained(packaged("popularity")[0], mine)
     assert calls[-1].name == "manifest.json"

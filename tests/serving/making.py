@@ -9,13 +9,13 @@ import numpy as np
 from crossmarket.artifact.forms import VectorForm
 from crossmarket.artifact.manifest import ArtifactManifest, FileRecord
 from crossmarket.data.vocabulary import Vocabulary
+from crossmarket.packaging.placing import write_artifact
 from crossmarket.packaging.writing import (
     MarketSource,
     make_backbone,
     make_market,
     records,
     sorted_pairs,
-    write_artifact,
 )
 
 ITEMS = [f"item {number:03}/ü" for number in range(40)]

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crossmarket.artifact.answers import Answer, Explanation, Reason, Recommended
+from crossmarket.artifact.answers import Answer, Explanation, Recommended
+from crossmarket.artifact.explaining import explain as explain_scores
 from crossmarket.artifact.forms.base import Floats, Form, Rows, Strategy, places_in
-from crossmarket.artifact.forms.vectors import VectorForm
 from crossmarket.data.vocabulary import Vocabulary
 from crossmarket.errors import UsageError
 from crossmarket.metrics.ranking import top_k
 
-_MOST_REASONS = 3
 _NOTHING = np.zeros(0, dtype=np.int64)
 
 
@@ -138,21 +138,12 @@ class Market:
         # A copy: a form may hand out what it keeps.
         masked = np.where(blocked, -np.inf, scores).astype(np.float32)
         places, values = self.best(masked, k)
-        why = self._explain(strategy, known, places, values) if explain else [None] * len(places)
-        return Answer(
-            self.name,
-            self.version,
-            self.backbone,
-            strategy,
-            len(places) < k,
-            tuple(dict.fromkeys([*ignored, *unknown])),
-            tuple(
-                Recommended(self.item_ids[place], value, rank, strategy, reason)
-                for rank, (place, value, reason) in enumerate(
-                    zip(places.tolist(), values.tolist(), why, strict=True), start=1
-                )
-            ),
-        )
+        why: list[Explanation] | None = None
+        if explain:
+            names = self.vocabulary.take(known.rows)
+            why = explain_scores(self.form, strategy, known.user, known.rows, names, places, values)
+        unknown = list(dict.fromkeys([*ignored, *unknown]))
+        return self._answer(strategy, places, values, k, unknown, why)
 
     def similar(self, item: str, k: int = 10) -> Answer:
         """The k items of the market most like one of them, by the system's own measure.
@@ -171,20 +162,7 @@ class Market:
         scores = scores.astype(np.float32)
         scores[place] = -np.inf
         places, values = self.best(scores, k)
-        strategy = self.form.strategy
-        found = enumerate(zip(places.tolist(), values.tolist(), strict=True), start=1)
-        return Answer(
-            self.name,
-            self.version,
-            self.backbone,
-            strategy,
-            len(places) < k,
-            (),
-            tuple(
-                Recommended(self.item_ids[place], value, rank, strategy)
-                for rank, (place, value) in found
-            ),
-        )
+        return self._answer(self.form.strategy, places, values, k)
 
     def best(self, scores: Floats, k: int) -> tuple[NDArray[np.int64], Floats]:
         """Places and scores of the k best, ties in item order; -inf never is among them.
@@ -203,6 +181,26 @@ class Market:
     def scores_of(self, user: int) -> Floats:
         """Scores of the catalogue for a user row, float32 [m]."""
         return self._scores(History(user, self._taken(user)))[1]
+
+    def _answer(
+        self,
+        strategy: Strategy,
+        places: Rows,
+        values: Floats,
+        k: int,
+        ignored: Sequence[str] = (),
+        why: Sequence[Explanation] | None = None,
+    ) -> Answer:
+        reasons = why or repeat(None, len(places))
+        rows = zip(places.tolist(), values.tolist(), reasons, strict=True)
+        items = tuple(
+            Recommended(self.item_ids[place], value, rank, strategy, reason)
+            for rank, (place, value, reason) in enumerate(rows, start=1)
+        )
+        short = len(items) < k
+        return Answer(
+            self.name, self.version, self.backbone, strategy, short, tuple(ignored), items
+        )
 
     # -- the chain: the user, the history, what sells most ------------------------------------
 
@@ -248,28 +246,3 @@ class Market:
             unknown += [name for name, row in zip(names, rows, strict=True) if row < 0]
         blocked[taken] = True
         return blocked, unknown
-
-    # -- why ----------------------------------------------------------------------------------
-
-    def _explain(
-        self, strategy: Strategy, known: History, places: Rows, values: Floats
-    ) -> list[Explanation | None]:
-        if strategy == "popular":
-            return [Explanation(None, None, (), "none") for _ in places]
-        prompts = self.form.share_of_prompts(known.user, known.rows, places)
-        effects = self.form.leave_one_out(known.rows, places)
-        names = self.vocabulary.take(known.rows)
-        on_the_score = known.user is None or not isinstance(self.form, VectorForm)
-        found: list[Explanation | None] = []
-        for column, value in enumerate(values.tolist()):
-            order = np.argsort(-effects[:, column], kind="stable")[:_MOST_REASONS]
-            reasons = tuple(Reason(names[row], float(effects[row, column])) for row in order)
-            prompt = None if prompts is None else float(prompts[column])
-            backbone = None if prompt is None else value - prompt
-            evidence = "exact" if on_the_score else "fold-in"
-            if not self.form.supports_fold_in:
-                reasons, evidence = (), "none"
-            found.append(
-                Explanation(backbone, prompt, reasons, evidence)  # type: ignore[arg-type]
-            )
-        return found

@@ -34,7 +34,8 @@ from crossmarket.models.base import Recommender
 from crossmarket.models.registry import build_model
 from crossmarket.packaging.markets import stored_files
 from crossmarket.packaging.package import describe, package
-from crossmarket.packaging.writing import Files, records, require_place, write_artifact
+from crossmarket.packaging.placing import require_place, write_artifact
+from crossmarket.packaging.writing import Files, records
 from crossmarket.training.options import RunOptions
 
 

@@ -22,7 +22,8 @@ from crossmarket.artifact.manifest import (
 )
 from crossmarket.errors import DataError, UsageError
 from crossmarket.files import replace_folder, sync_folder, write_bytes
-from crossmarket.packaging.writing import Files, with_markets
+from crossmarket.packaging.placing import with_markets
+from crossmarket.packaging.writing import Files
 
 
 def add_market(artifact: Path, folder: Path) -> str:

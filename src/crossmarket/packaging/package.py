@@ -17,14 +17,13 @@ from crossmarket.experiments.run import Run
 from crossmarket.files import content_hash, read_json
 from crossmarket.models.base import Recommender
 from crossmarket.models.registry import MODELS, find_model
+from crossmarket.packaging.placing import require_place, write_artifact
 from crossmarket.packaging.writing import (
     MarketSource,
     make_backbone,
     make_market,
     records,
-    require_place,
     sorted_pairs,
-    write_artifact,
 )
 
 #: Settings of a run that an artifact repeats.
