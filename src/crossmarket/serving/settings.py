@@ -17,6 +17,7 @@ READ_KEY, ADMIN_KEY = "CROSSMARKET_READ_KEY", "CROSSMARKET_ADMIN_KEY"
 #: Keys shorter than this could be guessed.
 SHORTEST_KEY = 16
 _LONGEST_KEY_FILE = 4096
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -203,7 +204,7 @@ class Settings:
     def hosts(self) -> frozenset[str]:
         """Lower-case names by which clients may call the service."""
         named = {name.lower().strip("[]") for name in (*self.allowed_hosts, self.host)}
-        return frozenset(named | _LOCAL_NAMES)
+        return frozenset(named - _EVERYWHERE | _LOCAL_NAMES)
 
 
 def _is_loopback(host: str) -> bool:
