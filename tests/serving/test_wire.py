@@ -123,6 +123,28 @@ def test_slow_clients_are_cut_off_and_others_do_not_wait(running, pieces):
         assert time.monotonic() - start < 6
 
 
+def test_blank_lines_do_not_keep_a_connection_open(running):
+    with running.connect() as connection:
+        connection.sendall(get("/livez", close=False))
+        assert connection.recv(65536)
+        start = time.monotonic()
+        with pytest.raises(ConnectionError):
+            while time.monotonic() - start < 8:
+                connection.sendall(b"\r\n")
+                time.sleep(0.2)
+
+
+def test_many_requests_in_one_piece_are_no_long_head(running):
+    one = get("/livez", close=False)
+    with running.connect() as connection:
+        connection.sendall(one * 400 + one[:20])
+        connection.sendall(one[20:-2] + b"Connection: close\r\n\r\n")
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    assert received.count(b'{"status":"alive"}') == 401
+
+
 def test_who_does_not_read_is_cut_off(running):
     request = POST + JSON + b"Content-Length: %d\r\n\r\n"
     text = json.dumps({"history": ["x" * 1000 + str(n) for n in range(800)]}).encode()

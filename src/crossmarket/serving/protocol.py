@@ -29,6 +29,7 @@ def guarded_protocol(limits: Limits) -> type[asyncio.Protocol]:
             self.reading: asyncio.TimerHandle | None = None
             self.writing: asyncio.TimerHandle | None = None
             self.awaits_head = True
+            self.has_moved = False
             self.head_bytes = 0
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -44,28 +45,39 @@ def guarded_protocol(limits: Limits) -> type[asyncio.Protocol]:
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
+            self.has_moved = False
             super().data_received(data)
-            # A head that is still open after what came cannot grow for ever in the parser.
-            self.head_bytes = self.head_bytes + len(data) if self.awaits_head else 0
+            if not self.awaits_head or self.has_moved:
+                return
+            # A head that is still open after what came cannot grow for ever in the parser, and
+            # blank lines between two requests do not keep a connection open.
+            self.head_bytes += len(data)
+            if self.reading is None:
+                self.wait_for(limits.head_seconds)
             if self.head_bytes > limits.head_bytes + limits.target_bytes:
+                self.stop_waiting()
                 if not self.transport.is_closing():
                     self.transport.write(_TOO_LARGE)
                     self.transport.close()
-                self.stop_waiting()
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self.awaits_head = True
+            self.move(awaits_head=True)
             self.wait_for(limits.head_seconds)
 
         def on_headers_complete(self) -> None:
             super().on_headers_complete()
-            self.awaits_head = False
+            self.move(awaits_head=False)
             self.wait_for(limits.body_seconds)
 
         def on_message_complete(self) -> None:
             super().on_message_complete()
+            self.move(awaits_head=True)
             self.stop_waiting()
+
+        def move(self, *, awaits_head: bool) -> None:
+            """A request went on, or a new one began."""
+            self.awaits_head, self.has_moved, self.head_bytes = awaits_head, True, 0
 
         def pause_writing(self) -> None:
             super().pause_writing()

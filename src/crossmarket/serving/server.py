@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 from collections.abc import Callable
 
 import uvicorn
@@ -15,6 +16,8 @@ from crossmarket.serving.service import Service
 from crossmarket.serving.settings import Settings
 
 _BACKLOG = 2048
+#: Seconds after which a thread that loads a market lets the event loop go on.
+_TURN = 0.0005
 
 
 def run(settings: Settings, say: Callable[[str], None]) -> None:
@@ -33,6 +36,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
         As `Service`; and if a port is taken.
     """
     configure_logs()
+    sys.setswitchinterval(_TURN)
     service = Service(settings)
     ports = [settings.port] + ([] if settings.admin_port is None else [settings.admin_port])
     sockets = [_listen(settings.host, port) for port in ports]
