@@ -4,8 +4,9 @@ import pytest
 from tests.serving.calling import ADMIN, READ, live
 from tests.serving.making import write
 
+from crossmarket.serving.keys import Key
 from crossmarket.serving.service import Service
-from crossmarket.serving.settings import Key, Settings
+from crossmarket.serving.settings import Settings
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from tests.serving.calling import ADMIN, READ, bearer, live, part
 from tests.serving.making import FIRST, make, spoil, stock, write
 
 from crossmarket.errors import UsageError
-from crossmarket.serving.settings import Key, Settings
+from crossmarket.serving.keys import Key
+from crossmarket.serving.settings import Settings
 
 SCRIPT = """
 import sys

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from time import perf_counter
 
+from crossmarket.serving.keys import Key
 from crossmarket.serving.logs import log, log_failure
 from crossmarket.serving.messages import (
     CLOSE,
@@ -22,7 +23,7 @@ from crossmarket.serving.metrics import Metrics
 from crossmarket.serving.problems import Problem
 from crossmarket.serving.registry import Registry
 from crossmarket.serving.routing import Route, Router
-from crossmarket.serving.settings import Key, Limits
+from crossmarket.serving.settings import Limits
 
 #: Addresses that need neither key nor a known host: who asks them is often a machine by number.
 OPEN = frozenset({b"/livez", b"/readyz"})

@@ -10,8 +10,8 @@ from pydantic.json_schema import models_json_schema
 import crossmarket
 from crossmarket.serving import schema
 from crossmarket.serving.problems import MEDIA_TYPE, STATUS
-from crossmarket.serving.registry import Snapshot
 from crossmarket.serving.settings import Limits
+from crossmarket.serving.snapshot import Snapshot
 
 _MODELS = (
     schema.RecommendationRequest,

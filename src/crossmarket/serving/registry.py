@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
@@ -13,42 +12,8 @@ from crossmarket.artifact.market import Market
 from crossmarket.errors import DataError
 from crossmarket.serving.depot import Depot, warm_up
 from crossmarket.serving.problems import Problem
+from crossmarket.serving.snapshot import Snapshot
 from crossmarket.serving.state import Line, State, Version, read_state, write_state
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """All markets at one moment; nothing changes in it.
-
-    Attributes
-    ----------
-    markets : mapping of str to Market
-        Markets that can answer.
-    unavailable : mapping of str to str
-        Markets that should be served but cannot, and why.
-    """
-
-    markets: Mapping[str, Market] = field(default_factory=dict)
-    unavailable: Mapping[str, str] = field(default_factory=dict)
-
-    def market(self, name: str) -> Market:
-        """A market that can answer.
-
-        Raises
-        ------
-        Problem
-            If there is none of this name, or it is damaged.
-        """
-        found = self.markets.get(name)
-        if found is not None:
-            return found
-        if name in self.unavailable:
-            raise Problem(
-                "market_unavailable",
-                "The files of this market did not pass verification.",
-                headers={"Retry-After": "60"},
-            )
-        raise Problem("unknown_market", "There is no such market; see /v1/markets.")
 
 
 class Registry:
@@ -154,7 +119,7 @@ class Registry:
                 state = self._state.model_copy(update={"lines": lines})
                 write_state(self._depot.path, state)
                 self._state = state
-                self.now = _with(self.now, name, after)
+                self.now = self.now.replace(name, after)
                 self._forget()
             return {
                 "version": after and after.version,
@@ -218,11 +183,3 @@ class Registry:
         self._loaded = {key: one for key, one in self._loaded.items() if key in reachable}
         for name, market in self.now.markets.items():
             self._loaded[name, market.version] = market
-
-
-def _with(snapshot: Snapshot, name: str, market: Market | None) -> Snapshot:
-    markets = {key: one for key, one in snapshot.markets.items() if key != name}
-    if market is not None:
-        markets = dict(sorted({**markets, name: market}.items()))
-    unavailable = {key: one for key, one in snapshot.unavailable.items() if key != name}
-    return Snapshot(markets, unavailable)
