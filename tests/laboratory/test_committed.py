@@ -119,11 +119,16 @@ def test_a_row_of_an_analysis_is_what_its_command_gives(path, tmp_path):
     if path.stem not in BY_SYSTEM:
         return
     quick = [entry for entry in record["systems"] if entry["model"] in QUICK]
-    system = SystemConfig(**drawn(quick, path.stem))
-    market = drawn(record["markets"], path.stem + system.title)
+    if quick:
+        system = SystemConfig(**drawn(quick, path.stem))
+        market, tolerance = drawn(record["markets"], path.stem + system.title), 1e-9
+    else:
+        # One market alone, the smallest: seconds of training, which processors round differently.
+        (entry,) = [entry for entry in record["systems"] if entry["title"] == "NMF"]
+        system, market, tolerance = SystemConfig(**entry), "in", 0.05
     setting = analysis.setting(data, tmp_path, systems=(system,), markets=(market,), **chosen)
     own = (pl.col("system") == system.title) & (pl.col("market") == market)
-    assert_close(analysis.compute(setting).filter(own), committed.filter(own))
+    assert_close(analysis.compute(setting).filter(own), committed.filter(own), tolerance)
 
 
 @pytest.mark.parametrize("path", ANALYSES, ids=named)
@@ -141,14 +146,14 @@ def protocol_of(record):
     return protocol
 
 
-def assert_close(found, committed):
+def assert_close(found, committed, tolerance=1e-9):
     """Equal up to what writing as text loses."""
     assert found.columns == committed.columns
     assert found.height == committed.height > 0
     for name in found.columns:
         mine, theirs = found[name].to_list(), committed[name].to_list()
         if found[name].dtype.is_float():
-            assert mine == pytest.approx(theirs, abs=1e-9, nan_ok=True)
+            assert mine == pytest.approx(theirs, abs=tolerance, nan_ok=True)
         else:
             assert [str(value) for value in mine] == [str(value) for value in theirs]
 
