@@ -25,15 +25,7 @@ def fit_system(
     target: str,
     memory: dict[str, Any] | None = None,
 ) -> Recommender:
-    """Fit a system for a market as a comparison of the setting does, with the same stages.
-
-    Parameters
-    ----------
-    split : Split
-        The protocol's, for one seed; the seed of the training is the split's.
-    memory : dict, optional
-        Shared by fits that have stages in common, so that these are read once.
-    """
+    """As `Comparison.fit` in the setting, while no other process is at work in its folder."""
     with locked(setting.folder):
         return setting.comparison([system], markets=[target]).fit(system, split, target, memory)
 
