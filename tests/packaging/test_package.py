@@ -252,6 +252,11 @@ def test_the_command_line(tmp_path):
     assert {row["strategy"] for row in lists[1]} == {"prompted"}
     why = ok("recommend", tmp_path / "artifact", *options, "--explain").json()[0]["why"]
     assert why.keys() == {"backbone", "prompt", "reasons", "evidence"}
+    told = ok("recommend", tmp_path / "artifact", *options[:-1], "--explain").out.splitlines()
+    assert told[0] == "mx-01 in mx:"
+    assert re.fullmatch(rf"  1\. {shown[0]}  -?\d+\.\d{{4}}  prompted", told[1])
+    assert told[2] == f"     backbone {why['backbone']:+.4f}, prompts {why['prompt']:+.4f}"
+    assert told[3].startswith(f"     because of {why['reasons'][0]['item_id']} (")
     said = refused("recommend", tmp_path / "run", *options, "--explain")
     assert said.startswith("--explain needs an artifact")
     shown = ok("recommend", tmp_path / "artifact", "--market", "mx", "--user", "who", "-k", 2)

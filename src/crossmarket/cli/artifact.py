@@ -129,6 +129,23 @@ def as_table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(flat, schema={**SCHEMA, **(more if explained else {})})
 
 
+def explained(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Lines that tell each list and why each of its items is there; a table would not fit."""
+    lines: list[str] = []
+    for row in rows:
+        if row["rank"] == 1:
+            lines.append(f"{row['user_id']} in {row['market']}:")
+        lines.append(f"{row['rank']:>3}. {row['item_id']}  {row['score']:.4f}  {row['strategy']}")
+        why = row["why"]
+        if why["backbone"] is not None:
+            lines.append(f"     backbone {why['backbone']:+.4f}, prompts {why['prompt']:+.4f}")
+        if why["reasons"]:
+            reasons = [f"{one['item_id']} ({one['effect']:+.4f})" for one in why["reasons"]]
+            as_new = ", as for a new user" if why["evidence"] == "fold-in" else ""
+            lines.append(f"     because of {', '.join(reasons)}{as_new}")
+    return lines
+
+
 def _rows(name: str, answer: Answer) -> list[dict[str, Any]]:
     if answer.ignored:
         typer.echo(f"not known here and ignored: {', '.join(answer.ignored)}", err=True)

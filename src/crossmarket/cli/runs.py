@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from crossmarket.cli.artifact import answers, as_table
+from crossmarket.cli.artifact import answers, as_table, explained
 from crossmarket.cli.commands import (
     Command,
     DropCompanionsOption,
@@ -193,6 +193,8 @@ def recommend(
         typer.echo(f"wrote {table.height:,} rows to {out}")
     elif as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif explain:
+        typer.echo("\n".join(explained(rows)))
     else:
         shown = Table(*table.columns, title=f"top {k} in {market}", title_justify="left")
         for row in table.iter_rows():
