@@ -3,7 +3,7 @@ import pytest
 from tests.small import markets, result_of
 
 from crossmarket.analysis.launch_curve import ANALYSIS, FRACTIONS, MACRO
-from crossmarket.data.splits import launch_split
+from crossmarket.data.changed_splits import launch_split
 from crossmarket.errors import UsageError
 from crossmarket.evaluation.evaluator import evaluate_market
 from crossmarket.evaluation.protocols import Protocol

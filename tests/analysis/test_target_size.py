@@ -4,7 +4,7 @@ from tests.toys import dataset_of
 
 from crossmarket.analysis.run import draw_table
 from crossmarket.analysis.target_size import ANALYSIS, SHARES, ThinnedProtocol, choose_pair
-from crossmarket.data.thinning import thin_users
+from crossmarket.data.changed_splits import thin_users
 from crossmarket.errors import UsageError
 from crossmarket.evaluation.evaluator import evaluate_market
 from crossmarket.evaluation.protocols import Protocol

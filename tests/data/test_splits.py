@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from tests.realdata import shared_data
 from tests.toys import DAY, PARTS, dataset_of, toy_rows
 
+from crossmarket.data.changed_splits import launch_split
 from crossmarket.data.dataset import NO_TIME
 from crossmarket.data.readers import read_data
 from crossmarket.data.splits import (
     given_split,
-    launch_split,
     leave_one_out_split,
     market_generator,
     merge_edges,

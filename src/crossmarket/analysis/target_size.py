@@ -12,8 +12,8 @@ from crossmarket.analysis.base import Analysis, Setting, in_order
 from crossmarket.analysis.panels import lines
 from crossmarket.analysis.progress import tracked
 from crossmarket.analysis.sources import restricted
+from crossmarket.data.changed_splits import thin_users
 from crossmarket.data.splits import Split
-from crossmarket.data.thinning import thin_users
 from crossmarket.errors import UsageError
 from crossmarket.evaluation.protocols import Protocol
 

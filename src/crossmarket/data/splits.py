@@ -157,87 +157,21 @@ def ratio_split(
         )
 
     def label(market: str, edges: Edges) -> NDArray[np.int8]:
-        return _ratio_labels(len(edges), market_generator(seed, market), valid, test)
+        return ratio_labels(len(edges), market_generator(seed, market), valid, test)
 
     return _split_by(dataset, "ratio", seed, {"valid": valid, "test": test}, label)
 
 
-def _ratio_labels(
+def ratio_labels(
     count: int, generator: np.random.Generator, valid: float = 0.1, test: float = 0.1
 ) -> NDArray[np.int8]:
+    """Part of each of `count` interactions, drawn at random: 0 train, 1 valid, 2 test."""
     train_end = max(int(round(1 - valid - test, 12) * count), 1)
     labels = np.zeros(count, dtype=np.int8)
     order = generator.permutation(count)
     labels[order[train_end:]] = 1
     labels[order[train_end + int(valid * count) :]] = 2
     return labels
-
-
-def leaky_split(dataset: MarketDataset, *, seed: int = 0) -> Split:
-    """`ratio_split` with the leak of a published code planted in it, to measure what it gives.
-
-    DCMPT's public code draws one 80/10/10 split for pre-training and another, independent one for
-    the target. Here the training part holds both training draws, so about 80 % of the test and of
-    the validation interactions are learned from. Test and validation parts are those of
-    `ratio_split` with the same seed, so the two can be compared user by user.
-
-    Parameters
-    ----------
-    seed : int
-        Seed of both draws.
-    """
-    honest = ratio_split(dataset, seed=seed)
-    train, leaked = {}, {}
-    for market in dataset.markets:
-        edges = dataset.edges(market)
-        own = _ratio_labels(len(edges), market_generator(seed, market))
-        other = _ratio_labels(len(edges), market_generator(seed + 7, market))
-        train[market] = edges.select((own == 0) | (other == 0))
-        leaked[market] = int(np.count_nonzero((own == 2) & (other == 0)))
-    details = {**honest.details, "leaked": leaked}
-    return replace(honest, name="dcmpt-leaky", details=details, train=dataset.replace_edges(train))
-
-
-def drop_companions(split: Split) -> Split:
-    """Set aside what a user took on the same day as something held out.
-
-    People buy several things at once; under a random split some of a basket is in training and
-    gives the rest away. Training keeps no interaction of a day on which the user has one in
-    validation or test, validation none of a day with one in test. Days are UTC days.
-
-    Raises
-    ------
-    DataError
-        If an interaction has no time, or a market keeps no training interaction.
-    """
-    _require_times(split.train, "a split without companions")
-    train, valid, aside = {}, {}, {}
-    for market in split.train.markets:
-        parts = [part.edges(market) for part in (split.train, split.valid, split.test)]
-        days = [_user_days(edges) for edges in parts]
-        late = np.isin(days[1], days[2])
-        early = np.isin(days[0], np.concatenate(days[1:]))
-        train[market], valid[market] = parts[0].select(~early), parts[1].select(~late)
-        aside[market] = merge_edges(parts[0].select(early), parts[1].select(late))
-        if not len(train[market]):
-            raise DataError(
-                f"every training interaction of market {market!r} shares its day with a held-out "
-                "one; leave the market out or keep the companions"
-            )
-    counts = {market: len(edges) for market, edges in aside.items()}
-    return replace(
-        split,
-        name=f"{split.name}-without-companions",
-        details={**split.details, "companions": counts},
-        train=split.train.replace_edges(train),
-        valid=split.valid.replace_edges(valid),
-        set_aside=split.train.replace_edges(aside),
-    )
-
-
-def _user_days(edges: Edges) -> NDArray[np.int64]:
-    """One number for each (user, day) of the edges."""
-    return edges.users.astype(np.int64) * 1_000_000 + edges.timestamps // 86_400
 
 
 def leave_one_out_split(
@@ -257,7 +191,7 @@ def leave_one_out_split(
     if order not in ("time", "random"):
         raise UsageError(f"unknown leave-one-out order {order!r}; choose time or random")
     if order == "time":
-        _require_times(dataset, "leave-one-out by time")
+        require_times(dataset, "leave-one-out by time")
 
     def label(market: str, edges: Edges) -> NDArray[np.int8]:
         chance = market_generator(seed, market).random(len(edges))
@@ -293,7 +227,7 @@ def time_split(
     cuts : (str, str), optional
         ISO dates to use instead: first day of validation and first day of test.
     """
-    _require_times(dataset, "a time split")
+    require_times(dataset, "a time split")
     if cuts is not None:
         valid_from, test_from = (_seconds(cut) for cut in cuts)
         if valid_from > test_from:
@@ -316,25 +250,6 @@ def time_split(
         "test_from_date": _date(test_from),
     }
     return _split_by(dataset, "time", seed, details, label)
-
-
-def launch_split(split: Split, target: str, fraction: float) -> Split:
-    """Keep only a share of the target's training interactions; the other markets stay whole.
-
-    The kept sets are nested: for one seed, a smaller fraction keeps a subset of a larger one.
-    """
-    if not 0 < fraction <= 1:
-        raise UsageError(f"launch fraction {fraction} must lie in (0, 1]")
-    edges = split.train.edges(target)
-    order = market_generator(split.seed + 1, target).permutation(len(edges))
-    kept = np.sort(order[: max(1, round(fraction * len(edges)))])
-    details = {**split.details, "launch": {"target": target, "fraction": fraction}}
-    return replace(
-        split,
-        name=f"{split.name}-launch",
-        details=details,
-        train=split.train.replace_edges({target: edges.select(kept)}),
-    )
 
 
 def given_split(parts: Mapping[str, MarketDataset], *, seed: int = 0) -> Split:
@@ -369,7 +284,8 @@ def given_split(parts: Mapping[str, MarketDataset], *, seed: int = 0) -> Split:
     )
 
 
-def _require_times(dataset: MarketDataset, what: str) -> None:
+def require_times(dataset: MarketDataset, what: str) -> None:
+    """Refuse data with an interaction of unknown time; `what` is what needs the times."""
     for market in dataset.markets:
         if not dataset.is_timed(market):
             raise DataError(

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.sparse import csr_array
 
+from crossmarket.data.changed_splits import drop_companions, launch_split, leaky_split
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.data.readers import ReadResult
 from crossmarket.data.splits import (
     Split,
-    drop_companions,
     given_split,
-    launch_split,
-    leaky_split,
     leave_one_out_split,
     market_generator,
     ratio_split,

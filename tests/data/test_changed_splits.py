@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from tests.toys import TARGET, dataset_of, toy_rows
 
+from crossmarket.data.changed_splits import thin_users
 from crossmarket.data.splits import leave_one_out_split, ratio_split
-from crossmarket.data.thinning import thin_users
 from crossmarket.errors import UsageError
 
 SHARES = (1.0, 0.7, 1 / 2, 1 / 3, 1 / 5, 1 / 10, 1e-9)
