@@ -71,22 +71,13 @@ class Comparison:
         One record for each system and seed, and all per-user values: `system, seed, market,
         user_id` and a column for each metric.
         """
-        with self._at_work("per_user"):
-            return self._run(report)
-
-    def _run(
-        self, report: Callable[[str, int, dict[str, Any]], None]
-    ) -> tuple[list[dict[str, Any]], pl.DataFrame]:
         records, frames = [], []
-        for seed in self.experiment.seeds:
-            memory: dict[str, Any] = {}
-            for system in self.experiment.systems:
-                record, per_user = self._result(system, seed, memory)
-                records.append(record)
-                shown = per_user.select(*ROW_KEYS["per_user"], *self.metrics)
-                frames.append(_labelled(shown, system.title, seed))
-                report(system.title, seed, record)
-        return records, pl.concat(frames)
+        for record, per_user in self._results("per_user"):
+            records.append(record)
+            frames.append(per_user)
+            report(record["title"], record["seed"], record)
+        shown = ["system", "seed", *ROW_KEYS["per_user"], *self.metrics]
+        return records, pl.concat([frame.select(shown) for frame in frames])
 
     def split(self, seed: int) -> Split:
         """The protocol's split of the data for a seed, checked for leaks."""
@@ -149,14 +140,17 @@ class Comparison:
         -------
         `system, seed` and the columns of `MarketEvaluation.hits`.
         """
-        frames = []
-        with self._at_work("hits"):
+        return pl.concat([hits for _, hits in self._results("hits")])
+
+    def _results(self, table: str) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
+        """Each record with one of its tables, `system` and `seed` before it, seed by seed."""
+        with self._at_work(table):
             for seed in self.experiment.seeds:
                 memory: dict[str, Any] = {}
                 for system in self.experiment.systems:
-                    _, hits = self._result(system, seed, memory, table="hits")
-                    frames.append(_labelled(hits, system.title, seed))
-        return pl.concat(frames)
+                    record, values = self._result(system, seed, memory, table)
+                    keys = [pl.lit(system.title).alias("system"), pl.lit(seed).alias("seed")]
+                    yield record, values.select(*keys, pl.all())
 
     def _key(self, system: SystemConfig, seed: int) -> dict[str, Any]:
         """Everything that a result depends on."""
@@ -179,7 +173,7 @@ class Comparison:
         return self.folder / "results" / content_hash(key)[:16]
 
     def _result(
-        self, system: SystemConfig, seed: int, memory: dict[str, Any], table: str = "per_user"
+        self, system: SystemConfig, seed: int, memory: dict[str, Any], table: str
     ) -> tuple[dict[str, Any], pl.DataFrame]:
         """A record and one of its tables, computed if either is missing."""
         key = self._key(system, seed)
@@ -226,10 +220,6 @@ class Comparison:
             file = place.with_suffix(f".{name}.parquet")
             record["rows"][name] = write_values(table, keys, file, rows)
         write_json(place.with_suffix(".json"), record)
-
-
-def _labelled(table: pl.DataFrame, title: str, seed: int) -> pl.DataFrame:
-    return table.select(pl.lit(title).alias("system"), pl.lit(seed).alias("seed"), pl.all())
 
 
 def run_experiment(

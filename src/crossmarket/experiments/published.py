@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources.abc import Traversable
 from typing import Literal, Self
 
@@ -103,6 +103,11 @@ class PublishedTable(Part):
         )
 
     @property
+    def row_of(self) -> dict[str, PublishedRow]:
+        """The rows by their labels."""
+        return dict(zip(self.labels, self.rows, strict=True))
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Metrics of the table that can be measured, in its order."""
         names = dict.fromkeys(name for row in self.rows for name in row.values)
@@ -135,11 +140,11 @@ class PublishedTable(Part):
         found = self.reference.found() if self.reference is not None else None
         return None if found is None else found.title
 
-    @property
+    @cached_property
     def system_of(self) -> dict[str, SystemConfig]:
         """The system of each row that has one, by the row's label; titles as in `systems`."""
-        pairs = zip(self.labels, self.rows, strict=True)
-        own = {label: found for label, row in pairs if (found := row.found()) is not None}
+        rows = self.row_of.items()
+        own = {label: found for label, row in rows if (found := row.found()) is not None}
         shown = list(own.values())
         return {
             label: system

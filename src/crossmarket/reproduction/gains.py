@@ -53,7 +53,7 @@ def _beside_reference(
     reference = users.filter(pl.col("system") == table.reference_title)
     on = [*keys, "seed", "user_id"]
     frames = []
-    for label, row in zip(table.labels, table.rows, strict=True):
+    for label, row in table.row_of.items():
         if label not in table.system_of:
             continue
         own = users.filter(pl.col("system") == table.system_of[label].title)

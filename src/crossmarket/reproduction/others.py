@@ -47,7 +47,7 @@ def measure_item_groups(table: PublishedTable, setting: Setting) -> Measured:
     found = item_overlap.compute(replace(setting, systems=table.systems()))
     columns = {market: column for column, market in table.market_of.items()}
     frames = []
-    for label, row in zip(table.labels, table.rows, strict=True):
+    for label, row in table.row_of.items():
         if label not in table.system_of or row.items is None:
             continue
         own = found.filter(

@@ -61,7 +61,7 @@ def steps(table: PublishedTable, setting: Setting) -> Iterator[Step]:
         return
     sources = {
         table.system_of[label].title: row.sources
-        for label, row in zip(table.labels, table.rows, strict=True)
+        for label, row in table.row_of.items()
         if label in table.system_of
     }
     others = len(setting.data.dataset.markets) - 1

@@ -89,7 +89,7 @@ def reproduce(table: PublishedTable, setting: Setting) -> dict[str, Any]:
     measured = MEASURES[table.kind](table, setting)
     cells = with_verdicts(table, measured)
     rows = []
-    for label, row in zip(table.labels, table.rows, strict=True):
+    for label, row in table.row_of.items():
         own = cells.filter(pl.col("row") == label)
         verdict = judge_row(table, row, own)
         rows.append(

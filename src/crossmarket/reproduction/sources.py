@@ -24,7 +24,7 @@ def from_sources(table: PublishedTable, setting: Setting) -> pl.DataFrame:
     """
     labels = {
         label: row
-        for label, row in zip(table.labels, table.rows, strict=True)
+        for label, row in table.row_of.items()
         if row.sources != "all" and label in table.system_of
     }
     titles = {table.system_of[label].title for label in labels}
@@ -71,9 +71,9 @@ def _validated(
     setting: Setting, system: SystemConfig, target: str, source: str, seed: int
 ) -> float:
     pair = replace(restricted(setting, target, source), protocol=fixed_protocol(setting))
-    split = pair.protocol.split(pair.data, seed)
 
     def compute() -> dict[str, float]:
+        split = pair.protocol.split(pair.data, seed)
         model = fit_system(pair, system, split, target)
         return validation_metrics(model, pair.protocol, split, target)
 

@@ -21,7 +21,7 @@ Count = Callable[[ReadResult, str | None], float | None]
 def measure_statistics(table: PublishedTable, setting: Setting) -> Measured:
     """Counts of the data; a row that the data cannot answer stays empty."""
     cells = []
-    for label, row in zip(table.labels, table.rows, strict=True):
+    for label, row in table.row_of.items():
         for column in table.columns if row.title in COUNTS else ():
             market = table.market_of.get(column)
             if market is None or market in setting.data.dataset.markets:

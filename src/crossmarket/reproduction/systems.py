@@ -33,7 +33,7 @@ def from_all_markets(table: PublishedTable, setting: Setting) -> pl.DataFrame | 
     """Those rows whose systems learn from all markets; None if there is none."""
     titles = {
         label: table.system_of[label].title
-        for label, row in zip(table.labels, table.rows, strict=True)
+        for label, row in table.row_of.items()
         if label in table.system_of and row.sources == "all"
     }
     if not titles:
