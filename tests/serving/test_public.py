@@ -123,6 +123,17 @@ def test_similar_items_are_those_of_the_closest_vectors(shared, uk):
     problem(strange, 404, "unknown_item")
 
 
+def test_a_slash_in_an_id_may_come_as_it_is(shared):
+    item = ITEMS[7]
+    assert "/" in item
+    encoded = call(shared.public, "GET", f"/v1/markets/uk/items/{part(item)}/similar")
+    plain = call(shared.public, "GET", f"/v1/markets/uk/items/{item}/similar")
+    assert ids(plain) == ids(encoded)
+    user = "a/recommendations/b/users/c"
+    found = call(shared.public, "GET", f"/v1/markets/uk/users/{user}/recommendations").json()
+    assert found["ignored"] == [user]
+
+
 def test_health_needs_no_key_and_no_name(shared):
     for path, wanted in {
         "/livez": {"status": "alive"},

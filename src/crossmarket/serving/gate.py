@@ -1,57 +1,46 @@
-"""What every request passes: limits, host, key, admission; and what every answer carries."""
+"""What every request passes: limits, host, key; and what every answer carries."""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
 from time import perf_counter
+from urllib.parse import unquote_to_bytes
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossmarket.serving.keys import Key
 from crossmarket.serving.logs import log, log_failure
-from crossmarket.serving.messages import (
-    CLOSE,
-    Budget,
-    Receive,
-    Request,
-    Response,
-    Scope,
-    Send,
-    only_header,
-    overloaded,
-)
 from crossmarket.serving.metrics import Metrics
 from crossmarket.serving.problems import Problem
 from crossmarket.serving.registry import Registry
-from crossmarket.serving.routing import Route, Router
+from crossmarket.serving.requests import CLOSE, only_header
+from crossmarket.serving.responses import ProblemResponse
 from crossmarket.serving.settings import Limits
 
 #: Addresses that need neither key nor a known host: who asks them is often a machine by number.
-OPEN = frozenset({b"/livez", b"/readyz"})
+OPEN = frozenset({"/livez", "/readyz"})
 
-_HEADERS = [
+_HEADERS = (
     # Nothing that a service of personal lists says may be kept by a cache.
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
-]
-
-
-@dataclass
-class Load:
-    """What both listeners share: requests being worked on and bytes of bodies being read."""
-
-    in_flight: int
-    budget: Budget
+)
 
 
 class Gate:
-    """An ASGI application of one listener.
+    """An ASGI application of one listener: its routes behind everything that protects them.
 
     Parameters
     ----------
-    router : Router
+    routes : sequence of Route
         What it answers.
     key : Key or None
         What requests must carry, but those of `OPEN`.
@@ -59,55 +48,77 @@ class Gate:
         Names by which clients may call it.
     limits : Limits
         Bounds.
-    load, metrics, registry : Load, Metrics, Registry
+    metrics, registry : Metrics, Registry
         What is shared with the other listener.
     access_log : bool
         Log every request.
+
+    Attributes
+    ----------
+    routes : sequence of Route
+        As given.
     """
 
     def __init__(
         self,
-        router: Router,
+        routes: Sequence[Route],
         key: Key | None,
         hosts: frozenset[str],
         limits: Limits,
-        load: Load,
         metrics: Metrics,
         registry: Registry,
         *,
         access_log: bool = False,
     ) -> None:
-        self.router, self._key, self._hosts, self._limits = router, key, hosts, limits
-        self._load, self._metrics, self._registry = load, metrics, registry
-        self._access_log = access_log
+        self.routes, self._key, self._hosts, self._limits = routes, key, hosts, limits
+        self._metrics, self._registry, self._access_log = metrics, registry, access_log
+        self._templates = {route.endpoint: route.path_format for route in routes}
+        self._application = Starlette(
+            routes=routes,
+            exception_handlers={
+                Problem: self._problem,
+                HTTPException: self._no_route,
+                ClientDisconnect: self._left,
+                Exception: self._failure,
+            },
+        )
+        # An address with one more slash is another address.
+        self._application.router.redirect_slashes = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        start = perf_counter()
-        template, market = "", ""
+        start, status = perf_counter(), 500
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                given = {name for name, _ in message["headers"]}
+                message["headers"] += [one for one in _HEADERS if one[0] not in given]
+            await send(message)
+
+        application: ASGIApp = self._application
         try:
             self._check(scope)
-            route, path = self.router.find(scope["method"], scope["raw_path"])
-            template, market = route.template, path.get("market", "")
-            response = await self._answer(route, Request(scope, receive, path))
         except Problem as problem:
-            self._metrics.refused(problem.code)
-            response = Response.problem(problem)
-        except ConnectionResetError:  # the client left
-            return
-        except Exception as error:
+            application = self._refused(problem)
+        try:
+            await application(scope, receive, send_guarded)
+        except Exception as error:  # `_failure` has answered it
             log_failure(error)
-            self._metrics.refused("internal")
-            response = Response.problem(Problem("internal", "This should not happen."))
-        seconds = perf_counter() - start
+        self._count(scope, status, perf_counter() - start)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        endpoint = scope.get("endpoint")
+        template = "" if endpoint is None else self._templates[endpoint]
+        market = scope.get("path_params", {}).get("market", "")
         now = self._registry.now
         if market not in now.markets and market not in now.unavailable:
             market = ""
-        self._metrics.answered(market, template, response.status, seconds)
+        self._metrics.answered(market, template, status, seconds)
         if self._access_log:
             milliseconds = round(1000 * seconds, 3)
-            log("request", route=template, market=market, status=response.status, ms=milliseconds)
-        await _send(send, response)
+            log("request", route=template, market=market, status=status, ms=milliseconds)
 
     def _check(self, scope: Scope) -> None:
         limits = self._limits
@@ -122,7 +133,8 @@ class Gate:
             raise Problem(
                 "head_too_large", f"A head may have {limits.head_bytes:,} bytes.", headers=CLOSE
             )
-        if raw_path in OPEN:
+        _check_text(raw_path)
+        if scope["path"] in OPEN:
             return
         host = only_header(scope, b"host")
         if host is None or _name_of(host) not in self._hosts:
@@ -136,27 +148,46 @@ class Gate:
                     headers={"WWW-Authenticate": "Bearer"},
                 )
 
-    async def _answer(self, route: Route, request: Request) -> Response:
-        if route.body is not None:
-            await request.parse(route.body, self._limits, self._load.budget)
-        if route.is_light:
-            return await _handled(route, request)
-        if self._load.in_flight >= self._limits.in_flight:
-            raise overloaded()
-        self._load.in_flight += 1
-        self._metrics.in_flight.inc()
-        try:
-            # All that came in at the same moment is counted before any of it is worked on.
-            await asyncio.sleep(0)
-            return await _handled(route, request)
-        finally:
-            self._load.in_flight -= 1
-            self._metrics.in_flight.dec()
+    # -- what is answered instead of an answer -------------------------------------------------
+
+    def _refused(self, problem: Problem) -> Response:
+        self._metrics.refused(problem.code)
+        return ProblemResponse(problem)
+
+    async def _problem(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        return self._refused(error)
+
+    async def _no_route(self, request: Request, error: Exception) -> Response:
+        """No route has the path, or none of those that have it takes the method."""
+        allowed = {
+            method
+            for route in self.routes
+            if route.matches(request.scope)[0] is not Match.NONE
+            for method in route.methods or ()
+        }
+        if not allowed:
+            return self._refused(Problem("not_found", "There is nothing at this address."))
+        said = "This address does not take this method."
+        headers = {"Allow": ", ".join(sorted(allowed))}
+        return self._refused(Problem("method_not_allowed", said, headers=headers))
+
+    async def _left(self, request: Request, error: Exception) -> Response:
+        """Nobody reads it."""
+        return self._refused(Problem("bad_request", "The body was not sent to its end."))
+
+    async def _failure(self, request: Request, error: Exception) -> Response:
+        """The error itself comes to `__call__` and is logged there."""
+        return self._refused(Problem("internal", "This should not happen."))
 
 
-async def _handled(route: Route, request: Request) -> Response:
-    answer = route.handler(request)
-    return answer if isinstance(answer, Response) else await answer
+def _check_text(raw_path: bytes) -> None:
+    """Refuse a path that is no text: decoded with marks for what is none, it would be another."""
+    try:
+        if b"%" in raw_path or not raw_path.isascii():
+            unquote_to_bytes(raw_path.decode("ascii")).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Problem("bad_path", "The path is no percent-encoded UTF-8.") from error
 
 
 def _name_of(host: bytes) -> str:
@@ -166,14 +197,3 @@ def _name_of(host: bytes) -> str:
     if not colon or not port.isdecimal() or text.endswith("]"):
         name = text
     return name[1:-1] if name[:1] == "[" and name[-1:] == "]" else name
-
-
-async def _send(send: Send, response: Response) -> None:
-    headers = [
-        *_HEADERS,
-        (b"content-type", response.media_type.encode()),
-        (b"content-length", str(len(response.body)).encode()),
-    ]
-    headers += [(name.lower().encode(), text.encode()) for name, text in response.headers.items()]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})

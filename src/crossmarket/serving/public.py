@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 
-import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from crossmarket.artifact.answers import Answer
 from crossmarket.artifact.market import Market
 from crossmarket.serving.answering import Answering, facts, rendered, similar
-from crossmarket.serving.messages import Request, Response, invalid
+from crossmarket.serving.load import Load
 from crossmarket.serving.metrics import Metrics
 from crossmarket.serving.openapi import describe
 from crossmarket.serving.registry import Registry
-from crossmarket.serving.routing import Route, Router
+from crossmarket.serving.requests import invalid, read_body, read_query
+from crossmarket.serving.responses import JsonResponse
 from crossmarket.serving.schema import BatchRequest, RecommendationRequest
 from crossmarket.serving.settings import Limits
 
 _DEFAULT_LENGTH = 10
-_NOTHING: frozenset[str] = frozenset()
 _LIST, _SIMILAR = frozenset({"k", "include_seen"}), frozenset({"k"})
 _BOOLEANS = {"true": True, "false": False}
 
@@ -35,101 +37,109 @@ class Public:
         Makes lists of requests with a body.
     metrics : Metrics
         What is counted.
+    load : Load
+        What else is being worked on; health and metrics are answered whatever it is.
     limits : Limits
-        Bounds of `k`.
+        Bounds of `k` and of bodies.
     """
 
     def __init__(
-        self, registry: Registry, answering: Answering, metrics: Metrics, limits: Limits
+        self,
+        registry: Registry,
+        answering: Answering,
+        metrics: Metrics,
+        load: Load,
+        limits: Limits,
     ) -> None:
         self._registry, self._answering = registry, answering
-        self._metrics, self._limits = metrics, limits
+        self._metrics, self._load, self._limits = metrics, load, limits
 
-    def router(self) -> Router:
-        """All addresses."""
+    def routes(self) -> list[Route]:
+        """All addresses; a `/` in an id may come as it is or percent-encoded."""
         market = "/v1/markets/{market}"
-        return Router(
-            [
-                Route("GET", f"{market}/users/{{user}}/recommendations", self.list_of_user),
-                Route("POST", f"{market}/recommendations", self.recommend, RecommendationRequest),
-                Route("POST", f"{market}/batch", self.batch, BatchRequest),
-                Route("GET", f"{market}/items/{{item}}/similar", self.similar),
-                Route("GET", market, self.market),
-                Route("GET", "/v1/markets", self.markets),
-                Route("GET", "/livez", live, is_light=True),
-                Route("GET", "/readyz", self.ready, is_light=True),
-                Route("GET", "/metrics", self.metrics, is_light=True),
-                Route("GET", "/openapi.json", self.openapi),
-            ]
-        )
+        return [
+            Route(f"{market}/users/{{user:path}}/recommendations", self.list_of_user),
+            Route(f"{market}/recommendations", self.recommend, methods=["POST"]),
+            Route(f"{market}/batch", self.batch, methods=["POST"]),
+            Route(f"{market}/items/{{item:path}}/similar", self.similar),
+            Route(market, self.market),
+            Route("/v1/markets", self.markets),
+            Route("/livez", live),
+            Route("/readyz", self.ready),
+            Route("/metrics", self.metrics),
+            Route("/openapi.json", self.openapi),
+        ]
 
-    def list_of_user(self, request: Request) -> Response:
+    async def list_of_user(self, request: Request) -> Response:
         """The list of a known user; the address that is asked most."""
-        query = request.query(_LIST)
+        query = read_query(request, _LIST)
         k = self._length(query)
         seen = query.get("include_seen", "false")
         if seen not in _BOOLEANS:
             raise invalid([("query.include_seen", "must be true or false")])
-        market = self._market(request)
-        user = request.path["user"]
-        answer = market.recommend(user, k=k, exclude_seen=not _BOOLEANS[seen])
-        return self._list(answer)
+        user = request.path_params["user"]
+        async with self._load.admitted():
+            market = self._market(request)
+            return self._list(market.recommend(user, k=k, exclude_seen=not _BOOLEANS[seen]))
 
     async def recommend(self, request: Request) -> Response:
         """A list for a user or a history, with all that a body can ask for."""
-        market = self._market(request)
-        return self._list(await self._answering.recommend(market, request.body))
+        body = await read_body(request, RecommendationRequest, self._limits, self._load)
+        async with self._load.admitted():
+            market = self._market(request)
+            return self._list(await self._answering.recommend(market, body))
 
     async def batch(self, request: Request) -> Response:
         """Several lists of one version; other requests are answered in between."""
-        market = self._market(request)
-        answers = []
-        for one in request.body.requests:
-            answer = await self._answering.recommend(market, one)
-            self._metrics.listed(answer.market, answer.strategy)
-            answers.append(rendered(answer))
-            await asyncio.sleep(0)
+        body = await read_body(request, BatchRequest, self._limits, self._load)
+        async with self._load.admitted():
+            market = self._market(request)
+            answers = []
+            for one in body.requests:
+                answer = await self._answering.recommend(market, one)
+                self._metrics.listed(answer.market, answer.strategy)
+                answers.append(rendered(answer))
+                await asyncio.sleep(0)
         whole = {"market": market.name, "version": market.version, "backbone": market.backbone}
-        return Response.json({**whole, "answers": answers})
+        return JsonResponse({**whole, "answers": answers})
 
-    def similar(self, request: Request) -> Response:
+    async def similar(self, request: Request) -> Response:
         """Items like an item."""
-        k = self._length(request.query(_SIMILAR))
-        return self._list(similar(self._market(request), request.path["item"], k))
+        k = self._length(read_query(request, _SIMILAR))
+        async with self._load.admitted():
+            return self._list(similar(self._market(request), request.path_params["item"], k))
 
-    def market(self, request: Request) -> Response:
+    async def market(self, request: Request) -> Response:
         """What a market is."""
-        request.query(_NOTHING)
-        return Response.json(facts(self._market(request)))
+        read_query(request)
+        return JsonResponse(facts(self._market(request)))
 
-    def markets(self, request: Request) -> Response:
+    async def markets(self, request: Request) -> Response:
         """All markets."""
-        request.query(_NOTHING)
+        read_query(request)
         now = self._registry.now
         known = [facts(market) for market in now.markets.values()]
-        return Response.json({"markets": known, "unavailable": sorted(now.unavailable)})
+        return JsonResponse({"markets": known, "unavailable": sorted(now.unavailable)})
 
-    def ready(self, request: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
         """Which markets can answer; 503 where none can."""
         now = self._registry.now
         states = dict.fromkeys(now.markets, "ready") | dict.fromkeys(now.unavailable, "unavailable")
         status = "degraded" if now.unavailable else "ready"
         if not now.markets:
             status = "unavailable"
-        return Response.json(
-            {"status": status, "markets": states}, status=200 if now.markets else 503
-        )
+        return JsonResponse({"status": status, "markets": states}, 200 if now.markets else 503)
 
-    def metrics(self, request: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """Counters for Prometheus."""
-        return Response(200, self._metrics.render(self._registry), CONTENT_TYPE_LATEST)
+        return Response(self._metrics.render(self._registry), media_type=CONTENT_TYPE_LATEST)
 
-    def openapi(self, request: Request) -> Response:
+    async def openapi(self, request: Request) -> Response:
         """The description of all this, with examples that work as they stand."""
-        return Response(200, orjson.dumps(describe(self._registry.now, self._limits)))
+        return JsonResponse(describe(self._registry.now, self._limits))
 
     def _market(self, request: Request) -> Market:
-        return self._registry.now.market(request.path["market"])
+        return self._registry.now.market(request.path_params["market"])
 
     def _length(self, query: dict[str, str]) -> int:
         text, limit = query.get("k"), self._limits.k
@@ -141,9 +151,9 @@ class Public:
 
     def _list(self, answer: Answer) -> Response:
         self._metrics.listed(answer.market, answer.strategy)
-        return Response(200, orjson.dumps(rendered(answer)))
+        return JsonResponse(rendered(answer))
 
 
-def live(request: Request) -> Response:
+async def live(request: Request) -> Response:
     """The process answers."""
-    return Response.json({"status": "alive"})
+    return JsonResponse({"status": "alive"})

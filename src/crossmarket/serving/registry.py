@@ -57,7 +57,8 @@ class Registry:
                 unavailable[name] = reasons.get(name, str(error))
         for market in markets.values():
             warm_up(market)
-        self.now = Snapshot(markets, unavailable)
+        earlier = {name: self._earlier(name, self._line(name)) for name in markets}
+        self.now = Snapshot(markets, unavailable, earlier)
         self._forget()
 
     def swap(self, name: str, folder: str | None, version: str | None) -> dict[str, Any]:
@@ -119,7 +120,7 @@ class Registry:
                 state = self._state.model_copy(update={"lines": lines})
                 write_state(self._depot.path, state)
                 self._state = state
-                self.now = self.now.replace(name, after)
+                self.now = self.now.replace(name, after, self._earlier(name, new))
                 self._forget()
             return {
                 "version": after and after.version,
@@ -172,6 +173,11 @@ class Registry:
             return self._state.lines[name]
         record = self._records.get(name)
         return Line(versions=(Version(version=record.sha256, folder=None),) if record else ())
+
+    def _earlier(self, name: str, line: Line) -> tuple[Market, ...]:
+        """Versions before a line's last one that are in memory, the latest first."""
+        known = (self._loaded.get((name, one.version)) for one in line.versions[-2::-1])
+        return tuple(market for market in known if market is not None)
 
     def _forget(self) -> None:
         """Free versions that no rollback can reach."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from starlette.types import Receive, Scope, Send
+
 from crossmarket.artifact.artifact import Artifact
 from crossmarket.serving.admin import Admin
 from crossmarket.serving.answering import Answering
 from crossmarket.serving.audit import Audit
 from crossmarket.serving.depot import Depot
-from crossmarket.serving.gate import Gate, Load
-from crossmarket.serving.messages import Budget, Receive, Scope, Send
+from crossmarket.serving.gate import Gate
+from crossmarket.serving.load import Load
 from crossmarket.serving.metrics import Metrics
 from crossmarket.serving.public import Public
 from crossmarket.serving.registry import Registry
@@ -49,17 +51,19 @@ class Service:
         self.registry = Registry(Artifact.open(settings.artifact), depot, limits.kept_versions)
         self._slow = ThreadPoolExecutor(1, "expensive-answers")
         self._changes = ThreadPoolExecutor(1, "changes")
-        metrics, load = Metrics(), Load(0, Budget(limits.all_bodies_bytes))
-        shared = (settings.hosts, limits, load, metrics, self.registry)
+        metrics = Metrics()
+        load = Load(limits, metrics)
+        shared = (settings.hosts, limits, metrics, self.registry)
         log = settings.access_log
         answering = Answering(self._slow, limits.inline_history)
-        public = Public(self.registry, answering, metrics, limits)
-        self.public = Gate(public.router(), settings.read_key, *shared, access_log=log)
+        public = Public(self.registry, answering, metrics, load, limits)
+        self.public = Gate(public.routes(), settings.read_key, *shared, access_log=log)
         self.admin: Gate | None = None
         self.admin_port: int | None = None
         if depot is not None and settings.admin_key is not None:
-            admin = Admin(self.registry, Audit(depot.path), metrics, self._changes)
-            self.admin = Gate(admin.router(), settings.admin_key, *shared, access_log=log)
+            audit = Audit(depot.path)
+            admin = Admin(self.registry, audit, metrics, load, limits, self._changes)
+            self.admin = Gate(admin.routes(), settings.admin_key, *shared, access_log=log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer by the listener that a request came through; it cannot choose another."""

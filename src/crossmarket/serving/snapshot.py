@@ -9,9 +9,9 @@ from crossmarket.artifact.market import Market
 from crossmarket.serving.problems import Problem
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
-    """All markets at one moment; nothing changes in it.
+    """All markets at one moment; nothing changes in it, and only itself equals it.
 
     Attributes
     ----------
@@ -19,22 +19,30 @@ class Snapshot:
         Markets that can answer.
     unavailable : mapping of str to str
         Markets that should be served but cannot, and why.
+    earlier : mapping of str to tuple of Market
+        Versions of a market that a rollback can reach, the latest first.
     """
 
     markets: Mapping[str, Market] = field(default_factory=dict)
     unavailable: Mapping[str, str] = field(default_factory=dict)
+    earlier: Mapping[str, tuple[Market, ...]] = field(default_factory=dict)
 
-    def market(self, name: str) -> Market:
-        """A market that can answer.
+    def market(self, name: str, version: str | None = None) -> Market:
+        """A market that can answer; the version that is served, or one of `versions`.
 
         Raises
         ------
         Problem
-            If there is none of this name, or it is damaged.
+            If there is none of this name or version, or it is damaged.
         """
         found = self.markets.get(name)
         if found is not None:
-            return found
+            if version is None:
+                return found
+            for one in self.versions(name):
+                if one.version == version:
+                    return one
+            raise Problem("unknown_version", "No such version of the market is in memory.")
         if name in self.unavailable:
             raise Problem(
                 "market_unavailable",
@@ -43,10 +51,16 @@ class Snapshot:
             )
         raise Problem("unknown_market", "There is no such market; see /v1/markets.")
 
-    def replace(self, name: str, market: Market | None) -> Snapshot:
-        """The same with another version of a market, or without it."""
+    def versions(self, name: str) -> tuple[Market, ...]:
+        """What can answer for a market: the version that is served, then earlier ones."""
+        return (self.markets[name], *self.earlier.get(name, ()))
+
+    def replace(self, name: str, market: Market | None, earlier: tuple[Market, ...]) -> Snapshot:
+        """The same with other versions of a market, or without it."""
         markets = {key: one for key, one in self.markets.items() if key != name}
+        before = {key: one for key, one in self.earlier.items() if key != name}
         if market is not None:
             markets = dict(sorted({**markets, name: market}.items()))
+            before[name] = earlier
         unavailable = {key: one for key, one in self.unavailable.items() if key != name}
-        return Snapshot(markets, unavailable)
+        return Snapshot(markets, unavailable, before)
