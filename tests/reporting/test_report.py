@@ -33,7 +33,7 @@ from crossmarket.reporting import elements, quality
 from crossmarket.reporting.groups import item_groups, user_groups
 from crossmarket.reporting.material import Evaluation, read_run
 from crossmarket.reporting.page import render_report, write_report
-from crossmarket.reporting.prompts import principal_components, prompt_map
+from crossmarket.reporting.prompts import prompt_map
 from crossmarket.reporting.quality import popularity_of, standings
 
 EVIL = "<script>alert(1)</script>&$x_1^"
@@ -405,19 +405,6 @@ def test_groups_hold_every_user_and_every_held_out_interaction_once(run, fitted,
         assert total == pytest.approx((hits["rank"] > 0).sum())
         assert found["size"].is_sorted()
         assert set(found["group"]) <= {"0", "1-5", "6-10", "over 10"}
-
-
-def test_components_keep_distances_and_signs():
-    rows = np.array([[0.0, 0, 0], [3, 0, 0], [0, 4, 0], [1, 1, 0]])
-    points, explained = principal_components(rows)
-    assert explained.sum() == pytest.approx(1)
-    assert explained[0] >= explained[1]
-    between = np.linalg.norm(rows[:, None] - rows[None], axis=2)
-    assert np.linalg.norm(points[:, None] - points[None], axis=2) == pytest.approx(between)
-    assert (points[np.abs(points).argmax(axis=0), [0, 1]] > 0).all()
-    same, unknown = principal_components(np.ones((2, 3)))
-    assert (same == 0).all()
-    assert np.isnan(unknown).all()
 
 
 def test_the_map_shows_the_prompts_in_use(run, fitted):

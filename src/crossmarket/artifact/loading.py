@@ -146,7 +146,17 @@ def load_market(name: str, version: str, files: Files, backbone: Backbone, label
         form,
         adapter["config"],
         adapter["closed_form"],
+        _read_metrics(files, label),
     )
+
+
+def _read_metrics(files: Files, label: str) -> dict[str, Any] | None:
+    if METRICS not in files:
+        return None
+    values = parse_json(files[METRICS], f"{label}/{METRICS}")
+    if not isinstance(values, dict):
+        raise DataError(f"{label}/{METRICS} does not have the fields it must have")
+    return values
 
 
 def _read_seen(

@@ -61,6 +61,8 @@ class Market:
         The system's settings in this market.
     closed_form : bool
         Whether the system learns from the pairs alone.
+    metrics : mapping or None
+        What an evaluation found, as it was written.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Market:
     form: Form
     config: Mapping[str, Any]
     closed_form: bool
+    metrics: Mapping[str, Any] | None = None
 
     @cached_property
     def item_ids(self) -> list[str]:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from crossmarket.data.dataset import NO_TIME, MarketDataset
 from crossmarket.data.heatmap import HeatMap, draw_heat_maps
+from crossmarket.data.resemblance import resemblance
 
 # Narrow enough for the statistics to fit on a terminal of 80 columns.
 _STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
@@ -102,13 +103,7 @@ def describe(dataset: MarketDataset) -> Description:
     for row, market in enumerate(dataset.markets):
         sold[row, dataset.catalogue(market)] = 1
         bought[row] = np.bincount(dataset.edges(market).items, minlength=shape[1])
-    overlap = sold @ sold.T
-    sizes = np.diag(overlap)
-    either = sizes[:, None] + sizes[None, :] - overlap
-    norms = np.linalg.norm(bought, axis=1)
-    directions = bought / np.where(norms > 0, norms, 1)[:, None]
-    cosine = np.clip(directions @ directions.T, 0, 1)
-    np.fill_diagonal(cosine, 1.0)
+    alike = resemblance(sold, bought)
     elsewhere = (sold * (sold.sum(axis=0) > 1)).sum(axis=1)
     return Description(
         {
@@ -116,9 +111,9 @@ def describe(dataset: MarketDataset) -> Description:
             for row, market in enumerate(dataset.markets)
         },
         len(dataset.items),
-        overlap,
-        overlap / np.maximum(either, 1),
-        cosine,
+        alike.overlap,
+        alike.jaccard,
+        alike.cosine,
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from crossmarket.metrics.components import principal_components
 from crossmarket.reporting.material import Fitted
 from crossmarket.reporting.trainings import Training
 
@@ -63,29 +64,3 @@ def _final(fitted: Fitted, kind: str) -> Training | None:
     """The stage of that kind in use; a refitted one was trained without validation."""
     found = [one for one in fitted.trainings if one.kind == kind]
     return min(found, key=lambda one: one.validated == fitted.protocol.refit, default=None)
-
-
-def principal_components(rows: Floats) -> tuple[Floats, Floats]:
-    """First two principal components of rows and the share of variance that each explains.
-
-    Signs are chosen so that the row farthest from the middle lies on the positive side.
-
-    Parameters
-    ----------
-    rows : float64 [n, d]
-        At least two rows.
-
-    Returns
-    -------
-    float64 [n, 2] and float64 [2]
-    """
-    left, scale, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
-    points = np.zeros((len(rows), 2))
-    width = min(2, len(scale))
-    points[:, :width] = left[:, :width] * scale[:width]
-    farthest = points[np.abs(points).argmax(axis=0), [0, 1]]
-    points *= np.where(farthest < 0, -1.0, 1.0)
-    total = float((scale**2).sum())
-    shares = np.zeros(2)
-    shares[:width] = scale[:width] ** 2
-    return points, shares / total if total > 0 else np.full(2, np.nan)

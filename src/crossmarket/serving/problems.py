@@ -14,6 +14,7 @@ STATUS: Mapping[str, int] = {
     "unauthorised": 401,
     "not_found": 404,
     "unknown_market": 404,
+    "unknown_version": 404,
     "unknown_item": 404,
     "unknown_folder": 404,
     "no_similarity": 404,
