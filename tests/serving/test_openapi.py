@@ -3,25 +3,21 @@
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.serving.calling import READ, bearer, call, part
+from tests.serving.calling import READ, administer, bearer, call, part
+from tests.serving.making import stock
 
 
 def document(service):
     return call(service.public, "GET", "/openapi.json").json()
 
 
-def test_every_route_is_described(shared):
-    described = {
-        (method.upper(), path)
-        for path, methods in document(shared)["paths"].items()
-        for method in methods
-    }
-    routes = shared.public.routes
-    assert described == {(min(one.methods), one.path_format) for one in routes}
+def routes_of(described):
+    return {(method.upper(), path) for path, one in described["paths"].items() for method in one}
 
 
-def test_the_examples_work_as_they_stand(shared):
-    for path, methods in document(shared)["paths"].items():
+def requests_of(described):
+    """Method, path, address and values of each request that the document gives as an example."""
+    for path, methods in described["paths"].items():
         for method, operation in methods.items():
             address, query = path, {}
             for parameter in operation["parameters"]:
@@ -33,10 +29,44 @@ def test_the_examples_work_as_they_stand(shared):
             values = {"params": query} if query else {}
             if "requestBody" in operation:
                 values["json"] = operation["requestBody"]["content"]["application/json"]["example"]
-            answer = call(shared.public, method.upper(), address, **values)
-            assert answer.status_code == 200, (path, answer.text)
-            if "recommendations" in path or "similar" in path:
-                assert answer.json()["items"]
+            yield method.upper(), path, address, values
+
+
+def test_every_route_is_described(service):
+    administration = administer(service, "GET", "/openapi.json").json()
+    for gate, described in ((service.public, document(service)), (service.admin, administration)):
+        routes = {
+            (method, route.path_format)
+            for route in gate.routes
+            for method in route.methods - {"HEAD"}
+        }
+        assert routes_of(described) == routes
+
+
+def test_the_examples_work_as_they_stand(shared):
+    for method, path, address, values in requests_of(document(shared)):
+        answer = call(shared.public, method, address, **values)
+        assert answer.status_code == 200, (path, answer.text)
+        if "recommendations" in path or "similar" in path:
+            assert answer.json()["items"]
+
+
+def test_the_examples_of_administration_work_in_their_order(service, depot):
+    first = document(service)
+    new = stock(depot, "de", 2, "de")
+    described = administer(service, "GET", "/openapi.json").json()
+    done = {}
+    for method, path, address, values in requests_of(described):
+        answer = administer(service, method, address, **values)
+        assert answer.status_code == 200, (path, answer.text)
+        done[method, path] = answer.json()
+    market = "/admin/markets/{market}"
+    assert done["DELETE", market]["version"] is None
+    assert done["PUT", market]["version"] == new.version
+    assert done["POST", f"{market}/rollback"]["previous"] == new.version
+    told = [one["action"] for one in done["GET", "/admin/audit"]["entries"]]
+    assert told == ["remove", "swap", "rollback"]
+    assert document(service) == first
 
 
 def test_it_names_no_user(shared):

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from crossmarket.artifact.manifest import MARKET_NAME
 from crossmarket.serving.audit import Audit
+from crossmarket.serving.descriptions import describe_administration
 from crossmarket.serving.load import Load
 from crossmarket.serving.logs import log
 from crossmarket.serving.metrics import Metrics
@@ -65,6 +66,7 @@ class Admin:
             Route(market, self.remove, methods=["DELETE"]),
             Route("/admin/audit", self.entries),
             Route("/livez", live),
+            Route("/openapi.json", self.openapi),
         ]
 
     async def swap(self, request: Request) -> Response:
@@ -87,6 +89,10 @@ class Admin:
     async def entries(self, request: Request) -> Response:
         """What was done, oldest first."""
         return JsonResponse({"entries": self._audit.entries()})
+
+    async def openapi(self, request: Request) -> Response:
+        """The description of all this."""
+        return JsonResponse(describe_administration(self._registry.now))
 
     async def _change(
         self, action: str, request: Request, change: Callable[[str], dict[str, Any]]

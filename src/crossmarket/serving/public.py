@@ -12,9 +12,9 @@ from starlette.routing import Route
 from crossmarket.artifact.answers import Answer
 from crossmarket.artifact.market import Market
 from crossmarket.serving.answering import Answering, facts, rendered, similar
+from crossmarket.serving.descriptions import describe
 from crossmarket.serving.load import Load
 from crossmarket.serving.metrics import Metrics
-from crossmarket.serving.openapi import describe
 from crossmarket.serving.registry import Registry
 from crossmarket.serving.requests import invalid, read_body, read_query
 from crossmarket.serving.responses import JsonResponse

@@ -148,3 +148,29 @@ class SwapRequest(_Form):
 
     folder: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     version: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+
+
+class Change(_Form):
+    """What a change of administration did."""
+
+    market: str
+    version: str | None = Field(description="What is served now; null for nothing.")
+    previous: str | None = Field(description="What was served before.")
+    changed: bool = Field(description="False where it was so already.")
+
+
+class AuditEntry(BaseModel):
+    """One attempt to change a market; more fields say what became of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    time: str
+    action: Literal["swap", "rollback", "remove"]
+    market: str
+    result: str = Field(description="`done`, or the code of a problem.")
+
+
+class AuditTrail(_Form):
+    """The last attempts, oldest first."""
+
+    entries: list[AuditEntry]
