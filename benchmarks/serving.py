@@ -1,129 +1,124 @@
-"""Requests a second of the service: the top 10 of known users in a market of 12,000 items.
+"""Speed, start and memory of the service: lists of known users and of bare histories.
 
     OMP_NUM_THREADS=1 python benchmarks/serving.py [--seconds 60] [--runs 3]
+    OMP_NUM_THREADS=1 python benchmarks/serving.py --artifact FOLDER
 
-Server and generator (`wrk`, 32 connections, random users) share the machine. Before and after
-each run, lists of some users are compared with a full sort of their scores.
+Server and generator (`wrk`, 32 connections in a closed loop) share the machine. Before and after
+each run, lists are compared with a full sort of their scores. Start and memory are measured with
+seven markets of 12,000 items, or with an artifact that somebody packaged: every user of every
+market is asked for once, and every list is checked.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import re
-import shutil
-import signal
-import subprocess
-import sys
+import asyncio
 import tempfile
 from pathlib import Path
-from urllib.request import urlopen
+from typing import Any
 
 import numpy as np
 
 from artifact_requests import ITEMS, USERS, make
 from crossmarket.artifact.artifact import Artifact
-from crossmarket.artifact.market import Market
 from measuring import report
+from service import Ask, Server, serve
+from serving_load import Reply, load, spread, wrk
+from serving_markets import Oracle, make_markets
 
-CONNECTIONS, CHECKED, LENGTH = 32, 50, 10
-#: Every request asks for another user.
-SCRIPT = """
-math.randomseed({seed})
-request = function()
-  local path = "/v1/markets/xx/users/user-%06d/recommendations"
-  return wrk.format("GET", string.format(path, math.random(0, {last})))
-end
-done = function(summary, latency, requests)
-  local bad = summary.errors.status + summary.errors.connect + summary.errors.read
-  bad = bad + summary.errors.write + summary.errors.timeout
-  io.write(string.format('{{"requests": %d, "microseconds": %d, "failed": %d, "p50": %d, ' ..
-    '"p99": %d, "max": %d}}', summary.requests, summary.duration, bad,
-    latency:percentile(50), latency:percentile(99), latency.max))
-end
-"""
+CONNECTIONS, CHECKED, LENGTH, HISTORIES, HISTORY, STARTS = 32, 50, 10, 500, 50, 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--users", type=int, default=USERS, help="of each of the seven markets")
+    parser.add_argument("--artifact", type=Path, help="measure start and memory of this one only")
     options = parser.parse_args()
+    if options.artifact is not None:
+        found = footprint(
+            options.artifact, Oracle(Artifact.open(options.artifact).markets.values())
+        )
+        report("serving-artifact", {**found, "goal": {"seconds_to_ready": 3, "memory_mb": 300}})
+        return
     with tempfile.TemporaryDirectory() as place:
-        artifact = make(Path(place) / "artifact")
-        market = Artifact.from_pretrained(artifact).market("xx")
-        server, url = start(artifact)
-        try:
-            checked = check(url, market, 0)
-            runs = []
-            for seed in range(options.runs):
-                runs.append(load(url, options.seconds, seed, Path(place)))
-                checked += check(url, market, seed + 1)
-            status = Path(f"/proc/{server.pid}/status").read_text()
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait(20)
-    median = sorted(runs, key=lambda run: run["requests_per_second"])[len(runs) // 2]
-    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+        artifact, *_ = make_markets(Path(place) / "seven", 1, options.users, ITEMS)
+        seven = footprint(artifact)
+        values = speed(make(Path(place) / "artifact"), options.seconds, options.runs)
     report(
         "serving",
         {
             "settings": f"{ITEMS} items, {USERS} users, vectors of 64, top {LENGTH}, "
-            f"{CONNECTIONS} connections, {options.seconds} s, {options.runs} runs",
-            "median": median,
-            "runs": runs,
-            "lists_checked": checked,
-            "peak_memory_gb": int(peak[1]) * 1024 / 1e9 if peak else None,
-            "goal": {"requests_per_second": 2000, "p99_ms": 25},
+            f"{CONNECTIONS} connections in a closed loop, {options.seconds} s, {options.runs} runs",
+            **values,
+            "seven_markets": seven,
+            "goal": {
+                "known_user": {"requests_per_second": 2000, "p99_ms": 25},
+                f"history_of_{HISTORY}": {"p99_ms": 30},
+                "seconds_to_ready": 3,
+            },
         },
     )
 
 
-def start(artifact: Path) -> tuple[subprocess.Popen[str], str]:
-    """The server as a process and where it listens."""
-    program = Path(sys.executable).with_name("crossmarket")
-    server = subprocess.Popen(
-        [program, "serve", artifact, "--port", "0"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert server.stdout is not None
-    return server, server.stdout.readline().split()[-1]
+def speed(artifact: Path, seconds: int, runs: int) -> dict[str, Any]:
+    """Requests a second and their times, of both kinds of requests."""
+    market = Artifact.from_pretrained(artifact).market("xx")
+    oracle, draw = Oracle([market]), np.random.default_rng(0)
+    histories = [draw.choice(market.item_ids, HISTORY, replace=False) for _ in range(HISTORIES)]
+    kinds = {
+        "known_user": [Ask("xx", user) for user in market.users.ids],
+        f"history_of_{HISTORY}": [Ask("xx", history=tuple(one.tolist())) for one in histories],
+    }
+    values = {}
+    with serve(artifact) as server:
+        for name, asks in kinds.items():
+            some = draw.choice(len(asks), CHECKED, replace=False).tolist()
+            checked, found = each(server, [asks[place] for place in some], oracle), []
+            for seed in range(runs):
+                found.append(wrk(server.port, asks, seconds, CONNECTIONS, seed))
+                assert not found[-1]["failed"] + found[-1]["refused"], found[-1]
+                checked += each(server, [asks[place] for place in some], oracle)
+            median = sorted(found, key=lambda run: run["requests_per_second"])[runs // 2]
+            values[name] = {"median": median, "runs": found, "lists_checked": len(checked)}
+        values["peak_memory_mb"] = server.memory_mb("VmHWM")
+        assert not server.failures(), server.failures()
+    return values
 
 
-def load(url: str, seconds: int, seed: int, place: Path) -> dict[str, float]:
-    """What `wrk` measures."""
-    wrk = shutil.which("wrk")
-    if wrk is None:
-        raise SystemExit("this benchmark needs wrk; install it with the system's package manager")
-    script = place / "random-users.lua"
-    script.write_text(SCRIPT.format(seed=seed, last=USERS - 1))
-    done = subprocess.run(
-        [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", script, url],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert not found["failed"], found
+def footprint(artifact: Path) -> dict[str, Any]:
+    """Seconds from the start of the process until it is ready, and memory before and after load."""
+    opened = Artifact.open(artifact)
+    markets, oracle = opened.markets.values(), Oracle(opened.markets.values())
+    asks = [Ask(one.name, user) for one in markets for user in one.users.ids]
+    starts = []
+    for _ in range(STARTS):
+        with serve(artifact) as server:
+            starts.append(server.seconds)
+            memory = server.memory_mb()
+            if len(starts) == STARTS:
+                replies = each(server, asks, oracle)
+                peak = server.memory_mb("VmHWM")
     return {
-        "requests_per_second": found["requests"] / found["microseconds"] * 1e6,
-        **{f"{name}_ms": found[name] / 1000 for name in ("p50", "p99", "max")},
+        "markets": {one.name: [len(one.users), len(one.item_ids)] for one in markets},
+        "unavailable": sorted(opened.unavailable),
+        "seconds_to_ready": starts,
+        "memory_mb_after_start": memory,
+        "memory_mb_peak_after_load": peak,
+        "lists_checked": len(replies),
+        "closed_loop": spread(reply.seconds for reply in replies),
     }
 
 
-def check(url: str, market: Market, seed: int) -> int:
-    """Compare lists with a full sort; returns how many."""
-    for user in np.random.default_rng(seed).choice(USERS, CHECKED, replace=False).tolist():
-        with urlopen(f"{url}/v1/markets/xx/users/{market.users.ids[user]}/recommendations") as page:
-            found = [item["id"] for item in json.load(page)["items"]]
-        scores = market.form.score_user(user, market.seen_by(user)).copy()
-        scores[market.seen_by(user)] = -np.inf
-        best = np.argsort(-scores, kind="stable")[:LENGTH]
-        assert found == [market.item_ids[item] for item in best], (user, found)
-    return CHECKED
+def each(server: Server, asks: list[Ask], oracle: Oracle) -> list[Reply]:
+    """Send every request once, in a closed loop, and check every answer."""
+    left = asks[::-1]
+    replies = asyncio.run(load(server.port, left.pop, np.inf, CONNECTIONS, ended=lambda: not left))
+    wrong = [oracle.wrong(reply.ask, reply.body) for reply in replies if reply.status == 200]
+    assert len(wrong) == len(asks), {reply.status for reply in replies}
+    assert not any(wrong), next(filter(None, wrong))
+    return replies
 
 
 if __name__ == "__main__":
