@@ -18,10 +18,13 @@ class Reason:
         The item the user took.
     effect : float
         The score from the whole history less that from all of it but this item.
+    title : str or None
+        What the market calls it, where it sells it and has titles.
     """
 
     item_id: str
     effect: float
+    title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,14 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Recommended:
-    """An item of a list; rank 1 is best."""
+    """An item of a list; rank 1 is best, the title is the market's own where it has titles."""
 
     item_id: str
     score: float
     rank: int
     strategy: Strategy
     why: Explanation | None = None
+    title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +91,12 @@ class Answer:
     items: tuple[Recommended, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form; explanations only where they were asked for."""
+        """JSON-able form; explanations only where they were asked for, titles where known."""
         values = asdict(self)
         for row in values["items"]:
             if row["why"] is None:
                 del row["why"]
+            for titled in (row, *row.get("why", {"reasons": ()})["reasons"]):
+                if titled["title"] is None:
+                    del titled["title"]
         return {**values, "ignored": list(self.ignored), "items": list(values["items"])}

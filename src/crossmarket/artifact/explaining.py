@@ -19,7 +19,7 @@ def explain(
     strategy: Strategy,
     user: int | None,
     history: Rows,
-    names: Sequence[str],
+    names: Sequence[tuple[str, str | None]],
     places: Rows,
     values: Floats,
 ) -> list[Explanation]:
@@ -35,8 +35,8 @@ def explain(
         Row of a known user.
     history : int [n]
         Item rows that count as taken.
-    names : sequence of str
-        Their ids.
+    names : sequence of (str, str or None)
+        Their ids and titles.
     places : int [k]
         The list: places in the catalogue.
     values : float32 [k]
@@ -55,7 +55,9 @@ def explain(
         reasons = []
         if evidence != "none":
             order = np.argsort(-effects[:, column], kind="stable")[:_MOST_REASONS]
-            reasons = [Reason(names[row], float(effects[row, column])) for row in order]
+            reasons = [
+                Reason(names[row][0], float(effects[row, column]), names[row][1]) for row in order
+            ]
         backbone = None if prompt is None else value - prompt
         found.append(Explanation(backbone, prompt, tuple(reasons), evidence))
     return found

@@ -16,6 +16,7 @@ from crossmarket.artifact.tables import (
     ITEMS,
     POPULAR,
     SEEN,
+    TITLES,
     USERS,
     popularity,
     read_ids,
@@ -30,7 +31,7 @@ BACKBONE_FILES = (CONFIG, MODEL, ITEM_IDS)
 
 ADAPTER, USER_IDS, CATALOGUE = "adapter_config.json", "users.parquet", "catalog.parquet"
 SEEN_PAIRS, POPULAR_ITEMS = "seen.parquet", "popular.parquet"
-GOLDEN, METRICS = "golden.json", "metrics.json"
+GOLDEN, METRICS, ITEM_TITLES = "golden.json", "metrics.json", "titles.parquet"
 #: Files of tensors by whose they are; a file without tensors is not written.
 TENSORS: Mapping[Place, str] = {
     "adapter": "adapter_model.safetensors",
@@ -38,7 +39,7 @@ TENSORS: Mapping[Place, str] = {
     "items": "items.safetensors",
 }
 _REQUIRED = {ADAPTER, USER_IDS, CATALOGUE, SEEN_PAIRS, POPULAR_ITEMS}
-MARKET_FILES = frozenset(_REQUIRED | {GOLDEN, METRICS} | set(TENSORS.values()))
+MARKET_FILES = frozenset(_REQUIRED | {GOLDEN, METRICS, ITEM_TITLES} | set(TENSORS.values()))
 
 Files = Mapping[str, bytes]
 
@@ -147,6 +148,7 @@ def load_market(name: str, version: str, files: Files, backbone: Backbone, label
         adapter["config"],
         adapter["closed_form"],
         _read_metrics(files, label),
+        _read_titles(files, len(sold), label),
     )
 
 
@@ -157,6 +159,18 @@ def _read_metrics(files: Files, label: str) -> dict[str, Any] | None:
     if not isinstance(values, dict):
         raise DataError(f"{label}/{METRICS} does not have the fields it must have")
     return values
+
+
+def _read_titles(files: Files, num_items: int, label: str) -> dict[int, str]:
+    if ITEM_TITLES not in files:
+        return {}
+    place = f"{label}/{ITEM_TITLES}"
+    table = read_table(files[ITEM_TITLES], TITLES, place)
+    items = table["item"].to_numpy()
+    inside = not len(items) or (items[0] >= 0 and items[-1] < num_items)
+    if not inside or np.any(np.diff(items) <= 0):
+        raise DataError(f"{place} does not hold items of the market in order")
+    return dict(zip(items.tolist(), table["title"].to_list(), strict=True))
 
 
 def _read_seen(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import repeat
 from typing import Any
@@ -63,6 +63,8 @@ class Market:
         Whether the system learns from the pairs alone.
     metrics : mapping or None
         What an evaluation found, as it was written.
+    titles : mapping of int to str
+        Titles of items by their place in the catalogue, where it has any.
     """
 
     name: str
@@ -79,11 +81,17 @@ class Market:
     config: Mapping[str, Any]
     closed_form: bool
     metrics: Mapping[str, Any] | None = None
+    titles: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
     def item_ids(self) -> list[str]:
         """Ids of the catalogue, in its order."""
         return self.vocabulary.take(self.catalogue)
+
+    @property
+    def titles_by_id(self) -> dict[str, str]:
+        """Titles by item id."""
+        return {self.item_ids[place]: title for place, title in self.titles.items()}
 
     @cached_property
     def popularity(self) -> Floats:
@@ -143,8 +151,9 @@ class Market:
         places, values = self.best(masked, k)
         why: list[Explanation] | None = None
         if explain:
-            names = self.vocabulary.take(known.rows)
-            why = explain_scores(self.form, strategy, known.user, known.rows, names, places, values)
+            why = explain_scores(
+                self.form, strategy, known.user, known.rows, self._named(known.rows), places, values
+            )
         unknown = list(dict.fromkeys([*ignored, *unknown]))
         return self._answer(strategy, places, values, k, unknown, why)
 
@@ -197,7 +206,7 @@ class Market:
         reasons = why or repeat(None, len(places))
         rows = zip(places.tolist(), values.tolist(), reasons, strict=True)
         items = tuple(
-            Recommended(self.item_ids[place], value, rank, strategy, reason)
+            Recommended(self.item_ids[place], value, rank, strategy, reason, self.titles.get(place))
             for rank, (place, value, reason) in enumerate(rows, start=1)
         )
         short = len(items) < k
@@ -232,6 +241,12 @@ class Market:
 
     def _taken(self, user: int) -> Rows:
         return self.catalogue[self.seen_by(user)]
+
+    def _named(self, rows: Rows) -> list[tuple[str, str | None]]:
+        """Ids and titles of item rows, whether the market sells them or not."""
+        places = places_in(self.catalogue, rows).tolist()
+        ids = self.vocabulary.take(rows)
+        return [(one, self.titles.get(place)) for one, place in zip(ids, places, strict=True)]
 
     def _places(self, rows: Rows, *, drop: bool = True) -> NDArray[np.int64]:
         places = places_in(self.catalogue, rows)

@@ -17,6 +17,8 @@ ITEMS = {"item_id": pl.String()}
 #: Rows of users and of catalogue items; whether training saw the pair.
 SEEN = {"user": pl.Int32(), "item": pl.Int32(), "learned": pl.Boolean()}
 POPULAR = {"item": pl.Int32(), "count": pl.Int32()}
+#: Rows of the catalogue that have a title.
+TITLES = {"item": pl.Int32(), "title": pl.String()}
 
 # Rows are distinct and stored plain, so a byte cannot hold more; a small file that claims millions
 # of rows is refused before they are made.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,16 +32,27 @@ class ExportFormatName(StrEnum):
 def package(
     run: RunPath,
     out: Annotated[Path, typer.Option(metavar="ARTIFACT", help="Folder to ship and serve.")],
+    titles: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Table with item_id, title and perhaps market, for readers."
+        ),
+    ] = None,
 ) -> None:
     """Make the folder that a shop ships and serves: vectors and tables, read without torch."""
     from crossmarket.artifact.artifact import Artifact
     from crossmarket.experiments.run import Run
     from crossmarket.packaging.package import save_pretrained
+    from crossmarket.packaging.titles import read_titles
 
-    save_pretrained(Run.open(run), out)
+    opened = Run.open(run)
+    named = None if titles is None else read_titles(titles, opened.settings.targets)
+    save_pretrained(opened, out, named)
     artifact = Artifact.from_pretrained(out)
     for name, market in artifact.markets.items():
         counts = f"{len(market.users):,} users, {len(market.catalogue):,} items"
+        if titles is not None:
+            counts += f" ({len(market.titles):,} with a title)"
         typer.echo(f"{name}: {counts}, version {market.version[:12]}")
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     typer.echo(f"wrote {size / 1e6:,.1f} MB to {out}, verified, golden answers replayed")
@@ -117,16 +128,18 @@ def as_table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
     from crossmarket.artifact.exporting import SCHEMA
 
     flat, explained = [], False
+    titled = any("title" in row for row in rows)
     for row in rows:
         why = row.get("why")
         explained |= why is not None
         reasons = [
-            f"{one['item_id']} {one['effect']:+.3f}" for one in (why or {"reasons": ()})["reasons"]
+            f"{_called(one)} {one['effect']:+.3f}" for one in (why or {"reasons": ()})["reasons"]
         ]
         parts = {name: (why or {}).get(name) for name in ("backbone", "prompt")}
         flat.append({**row, **parts, "because": ", ".join(reasons)})
     more = {"backbone": pl.Float64(), "prompt": pl.Float64(), "because": pl.String()}
-    return pl.DataFrame(flat, schema={**SCHEMA, **(more if explained else {})})
+    schema = {**SCHEMA, **({"title": pl.String()} if titled else {}), **(more if explained else {})}
+    return pl.DataFrame(flat, schema=schema)
 
 
 def explained(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -135,15 +148,20 @@ def explained(rows: Sequence[dict[str, Any]]) -> list[str]:
     for row in rows:
         if row["rank"] == 1:
             lines.append(f"{row['user_id']} in {row['market']}:")
-        lines.append(f"{row['rank']:>3}. {row['item_id']}  {row['score']:.4f}  {row['strategy']}")
+        lines.append(f"{row['rank']:>3}. {_called(row)}  {row['score']:.4f}  {row['strategy']}")
         why = row["why"]
         if why["backbone"] is not None:
             lines.append(f"     backbone {why['backbone']:+.4f}, prompts {why['prompt']:+.4f}")
         if why["reasons"]:
-            reasons = [f"{one['item_id']} ({one['effect']:+.4f})" for one in why["reasons"]]
+            reasons = [f"{_called(one)} ({one['effect']:+.4f})" for one in why["reasons"]]
             as_new = ", as for a new user" if why["evidence"] == "fold-in" else ""
             lines.append(f"     because of {', '.join(reasons)}{as_new}")
     return lines
+
+
+def _called(row: Mapping[str, Any]) -> str:
+    title = row.get("title")
+    return row["item_id"] if title is None else f"{row['item_id']} {title}"
 
 
 def _rows(name: str, answer: Answer) -> list[dict[str, Any]]:

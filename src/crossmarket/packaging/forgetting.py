@@ -129,7 +129,8 @@ def _learn_again(artifact: Artifact, market: str, user: int, out: Path) -> None:
         models[name] = model.fit(train, target=name).set_history(data)
     facts = describe(manifest.system, artifact.backbone.config, settings, data)
     require_place(out, facts.run)
-    package(out, facts, models, data, {})
+    titles = {name: one.titles_by_id for name, one in artifact.markets.items()}
+    package(out, facts, models, data, {}, titles)
 
 
 def _pairs(

@@ -18,6 +18,7 @@ from crossmarket.files import content_hash, read_json
 from crossmarket.models.base import Recommender
 from crossmarket.models.registry import MODELS, find_model
 from crossmarket.packaging.placing import require_place, write_artifact
+from crossmarket.packaging.titles import Titles
 from crossmarket.packaging.writing import (
     MarketSource,
     make_backbone,
@@ -30,7 +31,7 @@ from crossmarket.packaging.writing import (
 SETTINGS = ("protocol", "seed", "threads", "device", "source_split")
 
 
-def save_pretrained(run: Run, folder: Path) -> None:
+def save_pretrained(run: Run, folder: Path, titles: Titles | None = None) -> None:
     """Package a fitted run: what serving its targets takes, and nothing else.
 
     Models that were fitted for evaluation serve from everything known of their users, as
@@ -42,6 +43,8 @@ def save_pretrained(run: Run, folder: Path) -> None:
         A run; a target that is not fitted yet is fitted first.
     folder : Path
         A new folder, or an artifact of the same run, which is replaced in one step.
+    titles : mapping of market to mapping of item id to title, optional
+        From `read_titles`; lists show them.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def save_pretrained(run: Run, folder: Path) -> None:
     require_place(folder, facts.run)
     models = {market: run.recommender(market) for market in run.settings.targets}
     metrics = {market: _metrics(run, market) for market in models}
-    package(folder, facts, models, run.data.dataset, metrics)
+    package(folder, facts, models, run.data.dataset, metrics, titles or {})
 
 
 def package(
@@ -66,6 +69,7 @@ def package(
     models: Mapping[str, Recommender],
     data: MarketDataset,
     metrics: Mapping[str, Mapping[str, Any] | None],
+    titles: Titles,
 ) -> None:
     """Write fitted models of some targets as an artifact.
 
@@ -79,12 +83,16 @@ def package(
         Everything known of the users.
     metrics : mapping of market to mapping or None
         What an evaluation found, where there was one.
+    titles : mapping of market to mapping of item id to title
+        Where there are any.
     """
     forms = {market: _form(model) for market, model in models.items()}
     config = next(iter(models.values())).get_config()
     backbone_files, backbone = make_backbone(facts.system, config, data.items, forms)
     markets = {
-        name: make_market(market_source(model, data, forms[name], metrics.get(name)), backbone)
+        name: make_market(
+            market_source(model, data, forms[name], metrics.get(name), titles.get(name)), backbone
+        )
         for name, model in sorted(models.items())
     }
     facts = facts.model_copy(update={"backbone": records(backbone_files)})
@@ -119,6 +127,7 @@ def market_source(
     data: MarketDataset,
     form: Form,
     metrics: Mapping[str, Any] | None = None,
+    titles: Mapping[str, str] | None = None,
 ) -> MarketSource:
     """What the folder of a fitted model's market is made of."""
     market, size = model.target, len(data.items)
@@ -136,6 +145,7 @@ def market_source(
         model.get_config(),
         model.closed_form,
         metrics,
+        titles or {},
     )
 
 

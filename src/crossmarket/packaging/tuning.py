@@ -112,7 +112,9 @@ def tune_market(
     split = ratio_split(whole, seed=chosen.seed)
     model = ContinuedDCMPT(parsed, chosen, users, items, prompts)
     model.fit(split.train, target=market, valid=split.valid).set_history(whole)
-    content = make_market(market_source(model, whole, model.serving_form()), opened.backbone)
+    titles = {} if there is None else there.titles_by_id
+    source = market_source(model, whole, model.serving_form(), titles=titles)
+    content = make_market(source, opened.backbone)
     put_market(artifact, market, content)
     version = Artifact.open(artifact).market(market).version
     return Tuned(version, len(users), new_users, unknown, model.best_epoch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from crossmarket.artifact.loading import (
     CONFIG,
     GOLDEN,
     ITEM_IDS,
+    ITEM_TITLES,
     METRICS,
     MODEL,
     POPULAR_ITEMS,
@@ -38,7 +39,7 @@ from crossmarket.artifact.manifest import (
     backbone_hash,
     require_market_name,
 )
-from crossmarket.artifact.tables import ITEMS, SEEN, USERS, popularity, table_bytes
+from crossmarket.artifact.tables import ITEMS, SEEN, TITLES, USERS, popularity, table_bytes
 from crossmarket.artifact.tensors import Arrays, tensor_bytes
 from crossmarket.data.vocabulary import Vocabulary
 from crossmarket.errors import CrossmarketError
@@ -71,6 +72,8 @@ class MarketSource:
         Whether it learns from the pairs alone.
     metrics : dict or None
         What an evaluation found.
+    titles : mapping of str to str
+        Titles by item id, where it has any; of items it does not sell, too.
     """
 
     name: str
@@ -82,6 +85,7 @@ class MarketSource:
     config: Mapping[str, Any]
     closed_form: bool = False
     metrics: Mapping[str, Any] | None = None
+    titles: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_backbone(
@@ -146,6 +150,9 @@ def make_market(source: MarketSource, backbone: Backbone) -> Files:
             files[file] = tensor_bytes(tensors[place])
     if source.metrics is not None:
         files[METRICS] = render_json(dict(source.metrics))
+    titled = [(row, source.titles[item]) for row, item in enumerate(sold) if item in source.titles]
+    if titled:
+        files[ITEM_TITLES] = table_bytes(pl.DataFrame(titled, schema=TITLES, orient="row"))
     market = load_market(name, "", files, backbone, f"{MARKETS}/{name}")
     files[GOLDEN] = render_json(golden.record(market))
     manifest = MarketManifest(

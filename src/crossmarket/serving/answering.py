@@ -20,6 +20,8 @@ def rendered(answer: Answer) -> dict[str, Any]:
     items: list[dict[str, Any]] = []
     for row in answer.items:
         item = {"id": row.item_id, "score": row.score, "strategy": row.strategy}
+        if row.title is not None:
+            item["title"] = row.title
         if row.why is not None:
             item["why"] = _explained(row.why)
         items.append(item)
@@ -35,7 +37,10 @@ def rendered(answer: Answer) -> dict[str, Any]:
 
 
 def _explained(why: Explanation) -> dict[str, Any]:
-    reasons = [{"id": reason.item_id, "effect": reason.effect} for reason in why.reasons]
+    reasons = []
+    for one in why.reasons:
+        reason = {"id": one.item_id, "effect": one.effect}
+        reasons.append(reason if one.title is None else {**reason, "title": one.title})
     return {
         "backbone": why.backbone,
         "prompt": why.prompt,
