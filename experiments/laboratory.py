@@ -3,10 +3,10 @@
     python experiments/laboratory.py --out FOLDER [--blocks time-full,ratio-full] [--seeds 0]
                                      [--systems "EASE^R merged;DCMPT"] [--skip "ACMR"] [--tables]
 
-A system that has its result and its costs is not run again, so the script can be stopped and
-started at will; two may run at once in blocks of their own. Each block has a folder FOLDER/PROTOCOL
-with results, table.{md,csv,json}, costs.{md,json} and per-user values; trained stages are shared
-through it, so what one system has pre-trained, another takes.
+A system that has its result, with the settings that it has now, and its costs is not run again, so
+the script can be stopped and started at will; two may run at once in blocks of their own. Each
+block has a folder FOLDER/PROTOCOL with results, table.{md,csv,json}, costs.{md,json} and per-user
+values; trained stages are shared through it, so what one system has pre-trained, another takes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ import numpy as np
 import polars as pl
 import yaml
 
-from crossmarket.data.readers import read_data
+from crossmarket.data.readers import ReadResult, read_data
 from crossmarket.experiments.compare import Comparison
 from crossmarket.experiments.experiment import Experiment
 from crossmarket.experiments.provenance import commit
-from crossmarket.experiments.systems import SystemConfig, known_systems
+from crossmarket.experiments.systems import SystemConfig, find_system, known_systems
 from crossmarket.experiments.tables import build_table, write_table
 from crossmarket.files import read_json, write_json, write_text
 from crossmarket.models.registry import find_model
@@ -43,7 +44,7 @@ COSTS = "costs.json"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--blocks", help="names of protocols, comma-separated")
+    parser.add_argument("--blocks", help="names of blocks' folders, comma-separated")
     parser.add_argument("--seeds", type=int, nargs="+", help="only these of a block's seeds")
     parser.add_argument("--systems", help="titles of the only systems to run, separated by ;")
     parser.add_argument("--skip", help="titles of systems to leave out, separated by ;")
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--here", action="store_true", help="in this process, without costs")
     options = parser.parse_args()
     chosen = options.blocks.split(",") if options.blocks else None
-    blocks = [block for block in load_blocks() if chosen is None or block.protocol.name in chosen]
+    blocks = [one for one in load_blocks() if chosen is None or one.protocol.fit_label in chosen]
     if not options.tables:
         for seed, block, system in steps(blocks, options):
             if options.here:
@@ -64,12 +65,13 @@ def main() -> None:
 
 
 def load_blocks() -> list[Experiment]:
-    """The plan's blocks, each as an experiment with every system of the catalogue."""
+    """The plan's blocks, each as an experiment with the systems it names, or all of them."""
     plan = yaml.safe_load(PLAN.read_text(encoding="utf-8"))
     blocks = []
     for block in plan.pop("blocks"):
         changes = block.pop("config", {})
-        systems = tuple(changed(system, changes) for system in known_systems().values())
+        titles = block.pop("systems", known_systems())
+        systems = tuple(changed(find_system(title), changes) for title in titles)
         blocks.append(Experiment.model_validate({**plan, **block, "systems": systems}))
     return blocks
 
@@ -104,25 +106,34 @@ def comparison(
     block: Experiment, systems: Sequence[SystemConfig], seed: int, out: Path
 ) -> Comparison:
     chosen = {"systems": tuple(systems), "reference": systems[0].title, "seeds": (seed,)}
-    data = read_data((PLAN.parent / block.data).resolve())
-    return Comparison(block.model_copy(update=chosen), folder_of(block, out), data)
+    return Comparison(block.model_copy(update=chosen), folder_of(block, out), data_of(block))
+
+
+@cache
+def data_at(path: Path) -> ReadResult:
+    return read_data(path)
+
+
+def data_of(block: Experiment) -> ReadResult:
+    return data_at((PLAN.parent / block.data).resolve())
 
 
 def compute(block: Experiment, system: SystemConfig, seed: int, out: Path) -> None:
     """Run one system for one seed, or read its result where it is known."""
     (record,), _ = comparison(block, [system], seed, out).run()
-    print(block.protocol.name, seed, system.title, json.dumps(record["macro"]), flush=True)
+    print(block.protocol.fit_label, seed, system.title, json.dumps(record["macro"]), flush=True)
 
 
 def run_alone(block: Experiment, system: SystemConfig, seed: int, out: Path) -> None:
     """Run one system for one seed in a fresh process and keep what it costs."""
     folder = folder_of(block, out)
-    if str(seed) in known_costs(folder).get(system.title, {}):
+    is_counted = str(seed) in known_costs(folder).get(system.title, {})
+    if is_counted and comparison(block, [system], seed, out).is_done(system, seed):
         return
     before = set(finished_stages(folder))
     started, load = time.monotonic(), os.getloadavg()[0]
-    arguments = ["--blocks", block.protocol.name, "--seeds", str(seed), "--systems", system.title]
-    command = [sys.executable, __file__, "--here", "--out", str(out), *arguments]
+    command = [sys.executable, __file__, "--here", "--out", str(out), "--seeds", str(seed)]
+    command += ["--blocks", block.protocol.fit_label, "--systems", system.title]
     child = subprocess.Popen(command)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
