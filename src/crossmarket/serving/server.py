@@ -17,6 +17,8 @@ from crossmarket.serving.service import Service
 from crossmarket.serving.settings import Settings
 
 _BACKLOG = 2048
+#: Bytes that the kernel keeps of what a client does not read; left alone, it takes megabytes.
+_SEND_BUFFER = 1 << 17
 #: Seconds after which a thread that loads a market lets the event loop go on.
 _TURN = 0.0005
 
@@ -82,9 +84,12 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
+        listener = socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise UsageError(f"cannot listen on {host}:{port} ({error.strerror})") from error
+    # Connections have it from the socket that accepts them.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    return listener
 
 
 def _shown(listener: socket.socket) -> str:
