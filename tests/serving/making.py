@@ -67,12 +67,17 @@ def make(market, seed):
 def write(folder):
     """An artifact of the first version of all markets."""
     made = {market: make(market, FIRST) for market in MARKETS}
-    backbone = made["uk"][0]
+    files = {market: one.files for market, (_, one) in made.items()}
+    return write_files(folder, made["uk"][0], files)
+
+
+def write_files(folder, backbone, files):
+    """An artifact of the files of a backbone and of its markets."""
     manifest = ArtifactManifest(
         run="0" * 64,
         system="by-hand",
         settings={},
-        learned_from=list(MARKETS),
+        learned_from=list(files),
         retrain_due=0,
         data="",
         versions={},
@@ -80,7 +85,6 @@ def write(folder):
         backbone=records(backbone),
         markets={},
     )
-    files = {market: one.files for market, (_, one) in made.items()}
     write_artifact(folder, manifest, backbone, files)
     return folder
 

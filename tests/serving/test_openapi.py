@@ -77,7 +77,7 @@ def test_it_names_no_user(shared):
 def test_requests_made_from_it_get_what_it_promises(shared, running):
     schema = schemathesis.openapi.from_dict(document(shared))
     operations = [found.ok() for found in schema.get_all_operations()]
-    assert len(operations) == 10
+    assert len(operations) == 14
 
     @given(st.data())
     @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

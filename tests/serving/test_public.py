@@ -35,6 +35,7 @@ def test_markets_are_listed_and_described(shared, uk):
         "users": 20,
         "items": 40,
         "interactions": 100,
+        "versions": [uk.version],
     }
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from crossmarket.serving import schema
+from crossmarket.serving import schema, schema_overview
+from crossmarket.serving.explorer import SUGGESTIONS
 from crossmarket.serving.openapi import document, operation, parameter
 from crossmarket.serving.settings import Limits
 from crossmarket.serving.snapshot import Snapshot
 
 _MODELS: tuple[type[BaseModel], ...] = (
-    schema.RecommendationRequest,
+    schema.VersionedRequest,
     schema.BatchRequest,
     schema.Answer,
     schema.Batch,
@@ -21,6 +22,8 @@ _MODELS: tuple[type[BaseModel], ...] = (
     schema.Live,
     schema.Readiness,
     schema.ProblemDetails,
+    schema_overview.Overview,
+    schema_overview.Suggestions,
 )
 _ADMIN_MODELS: tuple[type[BaseModel], ...] = (
     schema.SwapRequest,
@@ -47,6 +50,8 @@ def describe(now: Snapshot, limits: Limits) -> dict[str, Any]:
     prefix = "/v1/markets/{market}"
     length = parameter("k", "query", {"type": "integer", "minimum": 1, "maximum": limits.k}, 5)
     seen = parameter("include_seen", "query", {"type": "boolean"}, False)
+    start = parameter("prefix", "query", {"type": "string", "maxLength": limits.id_characters}, "")
+    few = parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": SUGGESTIONS}, 5)
     one = {"market": name}
     paths = {
         "/v1/markets": {"get": operation("All markets.", "Markets", _ALWAYS)},
@@ -64,9 +69,9 @@ def describe(now: Snapshot, limits: Limits) -> dict[str, Any]:
             "post": operation(
                 "A list for a user or a history.",
                 "Answer",
-                _OF_MARKET,
+                (*_OF_MARKET, "unknown_version"),
                 path=one,
-                body=("RecommendationRequest", wish),
+                body=("VersionedRequest", wish),
             )
         },
         f"{prefix}/batch": {
@@ -85,6 +90,26 @@ def describe(now: Snapshot, limits: Limits) -> dict[str, Any]:
                 (*_OF_MARKET, "unknown_item", "no_similarity"),
                 path={**one, "item": items[0] if items else "an-item"},
                 query=(length,),
+            )
+        },
+        f"{prefix}/items": {
+            "get": operation(
+                "Items of the market that start with what somebody typed.",
+                "Suggestions",
+                _OF_MARKET,
+                path=one,
+                query=(start, few),
+            )
+        },
+        "/v1/overview": {"get": operation("All markets side by side.", "Overview", _ALWAYS)},
+        "/": {"get": operation("The explorer, a page for people.", None, (), is_open=True)},
+        "/explorer/{file}": {
+            "get": operation(
+                "A script or the style of the explorer.",
+                None,
+                ("bad_path", "not_found"),
+                path={"file": "app.js"},
+                is_open=True,
             )
         },
         "/livez": {"get": operation("The process answers.", "Live", (), is_open=True)},

@@ -52,6 +52,8 @@ class Gate:
         What is shared with the other listener.
     access_log : bool
         Log every request.
+    keyless : frozenset of str
+        Further addresses that need no key: they hold no data.
 
     Attributes
     ----------
@@ -69,9 +71,11 @@ class Gate:
         registry: Registry,
         *,
         access_log: bool = False,
+        keyless: frozenset[str] = frozenset(),
     ) -> None:
         self.routes, self._key, self._hosts, self._limits = routes, key, hosts, limits
         self._metrics, self._registry, self._access_log = metrics, registry, access_log
+        self._keyless = keyless
         self._templates = {route.endpoint: route.path_format for route in routes}
         self._application = Starlette(
             routes=routes,
@@ -139,7 +143,7 @@ class Gate:
         host = only_header(scope, b"host")
         if host is None or _name_of(host) not in self._hosts:
             raise Problem("misdirected", "The service is not known by the name in Host.")
-        if self._key is not None:
+        if self._key is not None and scope["path"] not in self._keyless:
             kind, _, secret = (only_header(scope, b"authorization") or b"").partition(b" ")
             if kind.lower() != b"bearer" or not self._key.opens(secret.strip()):
                 raise Problem(

@@ -11,14 +11,15 @@ from starlette.routing import Route
 
 from crossmarket.artifact.answers import Answer
 from crossmarket.artifact.market import Market
-from crossmarket.serving.answering import Answering, facts, rendered, similar
+from crossmarket.serving.answering import Answering, rendered, similar
 from crossmarket.serving.descriptions import describe
 from crossmarket.serving.load import Load
 from crossmarket.serving.metrics import Metrics
+from crossmarket.serving.overview import described
 from crossmarket.serving.registry import Registry
-from crossmarket.serving.requests import invalid, read_body, read_query
+from crossmarket.serving.requests import invalid, read_body, read_count, read_query
 from crossmarket.serving.responses import JsonResponse
-from crossmarket.serving.schema import BatchRequest, RecommendationRequest
+from crossmarket.serving.schema import BatchRequest, VersionedRequest
 from crossmarket.serving.settings import Limits
 
 _DEFAULT_LENGTH = 10
@@ -84,9 +85,9 @@ class Public:
 
     async def recommend(self, request: Request) -> Response:
         """A list for a user or a history, with all that a body can ask for."""
-        body = await read_body(request, RecommendationRequest, self._limits, self._load)
+        body = await read_body(request, VersionedRequest, self._limits, self._load)
         async with self._load.admitted():
-            market = self._market(request)
+            market = self._registry.now.market(request.path_params["market"], body.version)
             return self._list(await self._answering.recommend(market, body))
 
     async def batch(self, request: Request) -> Response:
@@ -112,13 +113,14 @@ class Public:
     async def market(self, request: Request) -> Response:
         """What a market is."""
         read_query(request)
-        return JsonResponse(facts(self._market(request)))
+        now = self._registry.now
+        return JsonResponse(described(now, now.market(request.path_params["market"])))
 
     async def markets(self, request: Request) -> Response:
         """All markets."""
         read_query(request)
         now = self._registry.now
-        known = [facts(market) for market in now.markets.values()]
+        known = [described(now, market) for market in now.markets.values()]
         return JsonResponse({"markets": known, "unavailable": sorted(now.unavailable)})
 
     async def ready(self, request: Request) -> Response:
@@ -142,12 +144,7 @@ class Public:
         return self._registry.now.market(request.path_params["market"])
 
     def _length(self, query: dict[str, str]) -> int:
-        text, limit = query.get("k"), self._limits.k
-        if text is None:
-            return _DEFAULT_LENGTH
-        if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= limit):
-            raise invalid([("query.k", f"must be a whole number from 1 to {limit}")])
-        return int(text)
+        return read_count(query, "k", _DEFAULT_LENGTH, self._limits.k)
 
     def _list(self, answer: Answer) -> Response:
         self._metrics.listed(answer.market, answer.strategy)

@@ -52,6 +52,22 @@ def read_query(request: Request, allowed: frozenset[str] = frozenset()) -> dict[
     return found
 
 
+def read_count(query: Mapping[str, str], name: str, default: int, limit: int) -> int:
+    """A parameter of a query that is a number of things, from 1 to a limit.
+
+    Raises
+    ------
+    Problem
+        If it is anything else.
+    """
+    text = query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= limit):
+        raise invalid([(f"query.{name}", f"must be a whole number from 1 to {limit}")])
+    return int(text)
+
+
 async def read_body(request: Request, form: type[Body], limits: Limits, load: Load) -> Body:
     """Read the body as JSON of a form.
 

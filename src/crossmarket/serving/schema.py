@@ -22,11 +22,13 @@ Ids = Annotated[list[Id], Field(max_length=_LIMITS.ids)]
 Length = Annotated[int, Field(ge=1, le=_LIMITS.k), BeforeValidator(_whole)]
 
 
-class _Form(BaseModel):
+class Form(BaseModel):
+    """What is sent or answered, with no further fields."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class RecommendationRequest(_Form):
+class RecommendationRequest(Form):
     """Who asks and what may be listed; without user and history, what sells most."""
 
     user: Id | None = Field(None, description="User id of the market.")
@@ -40,20 +42,31 @@ class RecommendationRequest(_Form):
     explain: bool = Field(False, description="Say where each score comes from.")
 
 
-class BatchRequest(_Form):
+class VersionedRequest(RecommendationRequest):
+    """The same, of a version of the market that is in memory."""
+
+    version: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="One of the market's `versions`; the served one by default.",
+    )
+
+
+class BatchRequest(Form):
     """Several requests, answered from one version of the market."""
 
     requests: Annotated[list[RecommendationRequest], Field(min_length=1, max_length=_LIMITS.batch)]
 
 
-class Reason(_Form):
+class Reason(Form):
     """An item of the history and what it adds to the score."""
 
     id: str
     effect: float
+    title: str | None = Field(None, description="Where the market has one.")
 
 
-class Why(_Form):
+class Why(Form):
     """Where a score comes from."""
 
     backbone: float | None = Field(description="What the frozen backbone alone would say.")
@@ -62,16 +75,17 @@ class Why(_Form):
     evidence: Literal["exact", "fold-in", "none"]
 
 
-class Item(_Form):
+class Item(Form):
     """An item of a list, best first."""
 
     id: str
     score: float
     strategy: Strategy
+    title: str | None = Field(None, description="Where the market has one.")
     why: Why | None = None
 
 
-class Answer(_Form):
+class Answer(Form):
     """A list and what a reader must know of it."""
 
     market: str
@@ -83,7 +97,7 @@ class Answer(_Form):
     ignored: list[str] = Field(description="Ids of the request that the market does not know.")
 
 
-class Batch(_Form):
+class Batch(Form):
     """Answers in the order of the requests, all from one version of the market."""
 
     market: str
@@ -92,7 +106,7 @@ class Batch(_Form):
     answers: list[Answer]
 
 
-class MarketInfo(_Form):
+class MarketInfo(Form):
     """A market that can answer."""
 
     market: str
@@ -103,36 +117,37 @@ class MarketInfo(_Form):
     users: int
     items: int
     interactions: int
+    versions: list[str] = Field(description="What can answer: the served one, then earlier ones.")
 
 
-class Markets(_Form):
+class Markets(Form):
     """Markets that can answer, and names of those that cannot."""
 
     markets: list[MarketInfo]
     unavailable: list[str]
 
 
-class Live(_Form):
+class Live(Form):
     """The process answers."""
 
     status: Literal["alive"]
 
 
-class Readiness(_Form):
+class Readiness(Form):
     """Whether all markets can answer."""
 
     status: Literal["ready", "degraded", "unavailable"]
     markets: dict[str, Literal["ready", "unavailable"]]
 
 
-class FieldError(_Form):
+class FieldError(Form):
     """A place of the request that is wrong."""
 
     field: str
     message: str
 
 
-class ProblemDetails(_Form):
+class ProblemDetails(Form):
     """Why a request got no other answer (RFC 9457)."""
 
     type: Literal["about:blank"]
@@ -143,14 +158,14 @@ class ProblemDetails(_Form):
     errors: list[FieldError] = []
 
 
-class SwapRequest(_Form):
+class SwapRequest(Form):
     """Which folder of the depot to serve a market from: by its name, or by its version."""
 
     folder: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     version: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
 
 
-class Change(_Form):
+class Change(Form):
     """What a change of administration did."""
 
     market: str
@@ -170,7 +185,7 @@ class AuditEntry(BaseModel):
     result: str = Field(description="`done`, or the code of a problem.")
 
 
-class AuditTrail(_Form):
+class AuditTrail(Form):
     """The last attempts, oldest first."""
 
     entries: list[AuditEntry]

@@ -11,6 +11,7 @@ from crossmarket.serving.admin import Admin
 from crossmarket.serving.answering import Answering
 from crossmarket.serving.audit import Audit
 from crossmarket.serving.depot import Depot
+from crossmarket.serving.explorer import KEYLESS, Explorer
 from crossmarket.serving.gate import Gate
 from crossmarket.serving.load import Load
 from crossmarket.serving.metrics import Metrics
@@ -57,7 +58,14 @@ class Service:
         log = settings.access_log
         answering = Answering(self._slow, limits.inline_history)
         public = Public(self.registry, answering, metrics, load, limits)
-        self.public = Gate(public.routes(), settings.read_key, *shared, access_log=log)
+        explorer = Explorer(self.registry, self._slow, load, limits)
+        self.public = Gate(
+            [*public.routes(), *explorer.routes()],
+            settings.read_key,
+            *shared,
+            access_log=log,
+            keyless=KEYLESS,
+        )
         self.admin: Gate | None = None
         self.admin_port: int | None = None
         if depot is not None and settings.admin_key is not None:
