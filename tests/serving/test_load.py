@@ -26,4 +26,5 @@ def test_answers_that_nobody_reads_do_not_pile_up(running):
         except ConnectionError:
             pass
     assert received < size * ASKED / 2
+    assert '"level":"error"' not in running.errors()
     assert running.get("/livez").status_code == 200

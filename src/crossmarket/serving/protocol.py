@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -31,6 +32,7 @@ def guarded_protocol(limits: Limits) -> type[asyncio.Protocol]:
             self.awaits_head = True
             self.has_moved = False
             self.head_bytes = 0
+            self.unanswered: deque[Any] = deque()
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -42,6 +44,11 @@ def guarded_protocol(limits: Limits) -> type[asyncio.Protocol]:
         def connection_lost(self, exc: Exception | None) -> None:
             self.stop_waiting()
             self.resume_writing()
+            # The server tells only the request that came last; an earlier one that is still worked
+            # on would write to a closed connection.
+            self.pipeline.clear()
+            for cycle in self.unanswered:
+                cycle.disconnected = True
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
@@ -67,6 +74,9 @@ def guarded_protocol(limits: Limits) -> type[asyncio.Protocol]:
 
         def on_headers_complete(self) -> None:
             super().on_headers_complete()
+            while self.unanswered and self.unanswered[0].response_complete:
+                self.unanswered.popleft()
+            self.unanswered.append(self.cycle)
             self.move(awaits_head=False)
             self.wait_for(limits.body_seconds)
 
