@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from crossmarket.analysis.base import Analysis, Setting, in_order
+from crossmarket.analysis.means import market_means
 from crossmarket.analysis.panels import grouped_bars
 
 if TYPE_CHECKING:
@@ -23,24 +24,16 @@ def compute(setting: Setting) -> pl.DataFrame:
     null where the first system scores 0. The last market is the mean of all.
     """
     records, _ = setting.comparison().run()
-    rows = [
-        (market, record["title"], metric, record["seed"], means[metric])
-        for record in records
-        for market, means in [*record["markets"].items(), (MACRO, record["macro"])]
-        for metric in METRICS
-    ]
-    names = ("market", "system", "metric", "seed", "value")
-    table = pl.DataFrame(rows, schema=names, orient="row")
+    table = market_means(records, METRICS, macro=MACRO).unpivot(
+        METRICS, index=["market", "system", "seed"], variable_name="metric"
+    )
     whole = table.filter(pl.col("system") == setting.systems[0].title).drop("system")
     joined = table.join(whole, on=["market", "metric", "seed"], suffix="_whole")
     ratio = pl.col("value") / pl.col("value_whole")
     change = pl.when(pl.col("value_whole") != 0).then(100 * (ratio - 1))
-    order = {
-        "market": [*setting.markets, MACRO],
-        "system": [system.title for system in setting.systems],
-        "metric": METRICS,
-    }
-    return in_order(joined.with_columns(change.alias("change")).drop("value_whole"), order, "seed")
+    changed = joined.with_columns(change.alias("change")).drop("value_whole")
+    columns, markets = ("market", "system", "metric", "seed"), [*setting.markets, MACRO]
+    return in_order(changed, setting, *columns, market=markets, metric=METRICS)
 
 
 def draw(table: pl.DataFrame) -> Figure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,16 +143,26 @@ class Analysis:
         return replace(default, **given)
 
 
-def in_order(table: pl.DataFrame, order: Mapping[str, Sequence[str]], *others: str) -> pl.DataFrame:
-    """Sort a table by names in a given order, then by further columns.
+def in_order(
+    table: pl.DataFrame, setting: Setting, *columns: str, **names: Sequence[str]
+) -> pl.DataFrame:
+    """Sort a table by columns, which come first in it.
 
     Parameters
     ----------
-    order : mapping of column to its values
-        The first column weighs most; a name that is not given is left out of the table.
-    *others : str
-        Columns to sort by last, upwards.
+    table : polars.DataFrame
+        What to sort.
+    setting : Setting
+        Its markets and systems are the order of the columns `market` and `system`.
+    *columns : str
+        What to sort by; the first one weighs most. Upwards where no order is given.
+    **names : sequence of str
+        Orders of further columns, or another one of `market` or `system`. A row with a name that
+        is not in its column's order is left out.
     """
-    kept = table.filter(*(pl.col(name).is_in(list(values)) for name, values in order.items()))
-    keys = [pl.col(name).cast(pl.Enum(list(values))) for name, values in order.items()]
-    return kept.sort(*keys, *others).select(*order, *others, pl.exclude(*order, *others))
+    titles = [system.title for system in setting.systems]
+    orders = {"market": setting.markets, "system": titles, **names}
+    kinds = {name: pl.Enum(list(orders[name])) for name in columns if name in orders}
+    kept = table.filter(*(pl.col(name).is_in(kind.categories) for name, kind in kinds.items()))
+    keys = [pl.col(name).cast(kinds[name]) if name in kinds else pl.col(name) for name in columns]
+    return kept.sort(*keys).select(*columns, pl.exclude(*columns))

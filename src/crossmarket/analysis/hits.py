@@ -31,9 +31,4 @@ def by_group(setting: Setting, hits: pl.DataFrame, names: Sequence[str]) -> pl.D
         (places > 0).mean().alias("recall@10"),
         pl.when(places > 0).then(1 / places).otherwise(0.0).mean().alias("mrr@10"),
     )
-    order = {
-        "market": list(setting.markets),
-        "system": [system.title for system in setting.systems],
-        "group": list(names),
-    }
-    return in_order(table, order, "seed")
+    return in_order(table, setting, "market", "system", "group", "seed", group=names)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from crossmarket.analysis.base import Analysis, Setting, in_order
+from crossmarket.analysis.means import market_means
 from crossmarket.analysis.panels import lines
 from crossmarket.analysis.progress import tracked
 from crossmarket.errors import UsageError
@@ -36,22 +37,10 @@ def compute(setting: Setting) -> pl.DataFrame:
     for fraction in tracked(setting, [(f"launch@{value:g}", value) for value in FRACTIONS]):
         protocol = setting.protocol.model_copy(update={"name": f"launch@{fraction:g}"})
         records, _ = setting.comparison(protocol=protocol).run()
-        frames += [
-            {
-                "market": market,
-                "system": record["title"],
-                "fraction": fraction,
-                "seed": record["seed"],
-                "ndcg": values["ndcg@10"],
-            }
-            for record in records
-            for market, values in [(MACRO, record["macro"]), *record["markets"].items()]
-        ]
-    order = {
-        "market": [MACRO, *setting.markets],
-        "system": [system.title for system in setting.systems],
-    }
-    return in_order(pl.DataFrame(frames), order, "fraction", "seed")
+        means = market_means(records, ["ndcg@10"], macro=MACRO).rename({"ndcg@10": "ndcg"})
+        frames.append(means.with_columns(pl.lit(fraction).alias("fraction")))
+    columns = ("market", "system", "fraction", "seed")
+    return in_order(pl.concat(frames), setting, *columns, market=[MACRO, *setting.markets])
 
 
 def draw(table: pl.DataFrame) -> Figure:

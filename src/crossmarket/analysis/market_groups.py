@@ -8,6 +8,7 @@ import polars as pl
 
 from crossmarket.analysis.base import Analysis, Setting, in_order
 from crossmarket.analysis.counts import training_counts
+from crossmarket.analysis.means import group_means
 from crossmarket.analysis.panels import grouped_bars
 
 if TYPE_CHECKING:
@@ -30,20 +31,12 @@ def compute(setting: Setting) -> pl.DataFrame:
     ranked = sorted(setting.markets, key=lambda market: (totals[market], market))
     half = len(ranked) // 2
     group = {market: GROUPS[place >= half] for place, market in enumerate(ranked)}
-    means = per_user.group_by("market", "system", "seed").agg(
-        pl.col("ndcg@10").mean().alias("ndcg")
-    )
-    table = means.join(sizes, on=["market", "seed"]).with_columns(
+    means = group_means(per_user, "market", "system", "seed")
+    table = sizes.join(means, on=["market", "seed"]).with_columns(
         pl.col("market").replace_strict(group, return_dtype=pl.String).alias("group")
     )
-    order = {
-        "group": GROUPS,
-        "market": ranked,
-        "system": [system.title for system in setting.systems],
-    }
-    return in_order(table, order, "seed").select(
-        "group", "market", "system", "seed", "interactions", "ndcg"
-    )
+    columns = ("group", "market", "system", "seed")
+    return in_order(table, setting, *columns, group=GROUPS, market=ranked)
 
 
 def draw(table: pl.DataFrame) -> Figure:

@@ -44,12 +44,8 @@ def compute(setting: Setting) -> pl.DataFrame:
         .with_columns(pl.lit(base.title).alias("base"), gain=pl.col("ndcg") - pl.col("alone"))
         .select("target", "system", "source", "base", "alone", "ndcg", "gain")
     )
-    order = {
-        "target": list(setting.markets),
-        "system": [system.title for system in others],
-        "source": list(setting.data.dataset.markets),
-    }
-    return in_order(table, order)
+    orders = {"target": setting.markets, "source": setting.data.dataset.markets}
+    return in_order(table, setting, "target", "system", "source", **orders)
 
 
 def draw(table: pl.DataFrame) -> Figure:

@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import Field
 
 from crossmarket.analysis.base import Analysis, Setting, in_order
+from crossmarket.analysis.means import group_means
 from crossmarket.analysis.panels import lines
 from crossmarket.analysis.progress import tracked
 from crossmarket.analysis.sources import restricted
@@ -85,17 +86,14 @@ def compute(setting: Setting) -> pl.DataFrame:
             for seed in setting.seeds
         }
         frames.append(
-            per_user.group_by("system", "seed")
-            .agg(pl.col("ndcg@10").mean().alias("ndcg"))
-            .with_columns(
+            group_means(per_user, "system", "seed").with_columns(
                 pl.lit(target).alias("target"),
                 pl.lit(source).alias("source"),
                 pl.lit(float(share)).alias("share"),
                 pl.col("seed").replace_strict(left, return_dtype=pl.Int64).alias("interactions"),
             )
         )
-    order = {"system": [system.title for system in setting.systems]}
-    table = in_order(pl.concat(frames), order, "share", "seed")
+    table = in_order(pl.concat(frames), setting, "system", "share", "seed")
     return table.select("target", "source", "system", "share", "seed", "interactions", "ndcg")
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from crossmarket.analysis.base import Analysis, Setting, in_order
 from crossmarket.analysis.counts import training_counts
+from crossmarket.analysis.means import group_means
 from crossmarket.analysis.panels import lines
 
 if TYPE_CHECKING:
@@ -34,16 +35,10 @@ def compute(setting: Setting) -> pl.DataFrame:
         for part in users.partition_by("seed", "market")
     )
     joined = per_user.join(grouped, on=keys)
-    table = joined.group_by("market", "system", "group", "seed").agg(
-        pl.len().alias("users"),
-        pl.col("count").mean().alias("interactions"),
-        pl.col("ndcg@10").mean().alias("ndcg"),
-    )
-    order = {
-        "market": list(setting.markets),
-        "system": [system.title for system in setting.systems],
-    }
-    return in_order(table, order, "group", "seed")
+    groups = ("market", "system", "group", "seed")
+    interactions = pl.col("count").mean()
+    table = group_means(joined, *groups, users=pl.len(), interactions=interactions)
+    return in_order(table, setting, *groups)
 
 
 def _groups(count: int) -> pl.Series:
