@@ -94,6 +94,12 @@ class Entry:
     seconds: float | None = None
     cpu_seconds: float | None = None
 
+    @property
+    def mean_trainable(self) -> float | None:
+        """Trainable scalars of one market's model, mean over the markets."""
+        counts = self.trainable.values()
+        return sum(counts) / len(counts) if counts else None
+
 
 @dataclass(frozen=True)
 class Block:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from crossmarket.experiments.leaderboard.board import MACRO, Block, Cell, Entry, Leaderboard
+from crossmarket.experiments.leaderboard.board import MACRO, Block, Cell, Leaderboard
+from crossmarket.experiments.leaderboard.rows import ResultRow, result_rows
 from crossmarket.experiments.leaderboard.wording import (
     BETTER_MARK,
     LEVEL_MARK,
@@ -46,12 +47,11 @@ def to_tex(board: Leaderboard) -> str:
 
 
 def _tex_table(block: Block, metric: str) -> list[str]:
-    letters = note_letters(block)
     about = [facts(block), *legend(block)]
-    about += [f"({letter}) {note}." for note, letter in letters.items()]
+    about += [f"({letter}) {note}." for note, letter in note_letters(block).items()]
     about += [f"Not measured: {sentence}" for sentence in missing(block)]
     head = " & ".join(["system", "rank", *(tex(column) for column in block.columns)])
-    rows = [_tex_line(block, entry, metric, letters) for entry in block.measured]
+    rows = [_tex_line(row, row.rank) for row in result_rows(block, metric) if row.rank is not None]
     return [
         r"\begin{table}",
         r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
@@ -68,12 +68,12 @@ def _tex_table(block: Block, metric: str) -> list[str]:
     ]
 
 
-def _tex_line(block: Block, entry: Entry, metric: str, letters: dict[str, str]) -> str:
-    title = tex(entry.title)
-    if entry.notes:
-        title += rf"\textsuperscript{{{','.join(letters[note] for note in entry.notes)}}}"
-    cells = [title, f"{entry.rank[metric]:.1f}"]
-    cells += [_tex_cell(entry.cells[metric][column], column) for column in block.columns]
+def _tex_line(row: ResultRow, rank: float) -> str:
+    title = tex(row.entry.title)
+    if row.letters:
+        title += rf"\textsuperscript{{{row.letters}}}"
+    cells = [title, f"{rank:.1f}"]
+    cells += [_tex_cell(cell, column) for column, cell in row.cells.items()]
     return " & ".join(cells) + r" \\"
 
 

@@ -9,6 +9,7 @@ from string import Template
 from crossmarket.experiments.leaderboard.board import (
     MACRO,
     Block,
+    Cell,
     Entry,
     Leaderboard,
     System,
@@ -17,6 +18,7 @@ from crossmarket.experiments.leaderboard.board import (
 from crossmarket.experiments.leaderboard.figures import costs, pairs
 from crossmarket.experiments.leaderboard.guide import ASSETS, guide_key, protocol_guide
 from crossmarket.experiments.leaderboard.plots import FAMILIES
+from crossmarket.experiments.leaderboard.rows import ResultRow, result_rows, summary_rows
 from crossmarket.experiments.leaderboard.wording import (
     PARAMETERS_MEANING,
     SECONDS_MEANING,
@@ -28,9 +30,9 @@ from crossmarket.experiments.leaderboard.wording import (
     mean_text,
     missing,
     note_letters,
-    parameters,
     sources_text,
     spread_text,
+    whole_text,
 )
 from crossmarket.experiments.pages.shell import number_cell, render_page, scroll
 
@@ -120,13 +122,12 @@ def _table(block: Block, metric: str, systems: Mapping[str, System]) -> str:
         told = f"Mean over the markets; {users}" if column == MACRO else users
         heads.append(_head(column, told=told, sort="descending" if column == MACRO else "none"))
     heads += [_head("parameters", told=PARAMETERS_MEANING), _head("CPU s", told=SECONDS_MEANING)]
+    found = result_rows(block, metric)
     limits = {
-        column: [entry.cells[metric][column].mean for entry in block.measured]
-        for column in block.columns
+        column: [row.cells[column].mean for row in found if row.cells] for column in block.columns
     }
-    letters = note_letters(block)
     rows = [
-        _row(block, block.entries[at], at, metric, systems, limits, letters)
+        _row(block, found[at], systems[found[at].entry.title], limits)
         for at in sort_order(block.entries, metric)
     ]
     name = f"{metric} under {block.protocol}; a stronger tint is nearer to the best of its column"
@@ -141,37 +142,32 @@ def _sortable(caption: str, heads: Sequence[str], rows: Sequence[str]) -> str:
 
 
 def _row(
-    block: Block,
-    entry: Entry,
-    at: int,
-    metric: str,
-    systems: Mapping[str, System],
-    limits: Mapping[str, Sequence[float]],
-    letters: Mapping[str, str],
+    block: Block, row: ResultRow, system: System, limits: Mapping[str, Sequence[float]]
 ) -> str:
-    system = systems[entry.title]
-    sup = ",".join(letters[note] for note in entry.notes)
-    noted = f'<sup title="{escape("; ".join(entry.notes))}">{sup}</sup>' if sup else ""
+    entry = row.entry
+    told = escape("; ".join(entry.notes))
+    noted = f'<sup title="{told}">{row.letters}</sup>' if row.letters else ""
     reference = " (reference)" if entry.title == block.reference else ""
     head = (
-        f'<tr data-family="{system.family}" data-place="{at}"'
+        f'<tr data-family="{system.family}" data-place="{row.place}"'
         f"{'' if entry.reason is None else ' class=missing'}>"
         f'<th scope="row">{escape(entry.title)}{noted}{reference}</th><td>{system.family}</td>'
     )
-    if entry.reason is not None:
+    if row.rank is None:
         span = len(block.columns) + 3
-        return f'{head}<td class="reason" colspan="{span}">{escape(entry.reason)}</td></tr>'
-    cells = [number_cell(f"{entry.rank[metric]:.1f}", entry.rank[metric])]
-    cells += [_cell(block, entry, metric, column, limits[column]) for column in block.columns]
-    mean = sum(entry.trainable.values()) / len(entry.trainable)
-    cells.append(number_cell(parameters(entry), mean))
-    seconds = entry.cpu_seconds
-    cells.append("<td></td>" if seconds is None else number_cell(f"{seconds:,.0f}", seconds))
+        return f'{head}<td class="reason" colspan="{span}">{escape(entry.reason or "")}</td></tr>'
+    cells = [number_cell(f"{row.rank:.1f}", row.rank)]
+    for column, cell in row.cells.items():
+        cells.append(_cell(block, entry, column, cell, limits[column]))
+    cells += [_whole_cell(entry.mean_trainable), _whole_cell(entry.cpu_seconds)]
     return head + "".join(cells) + "</tr>"
 
 
-def _cell(block: Block, entry: Entry, metric: str, column: str, means: Sequence[float]) -> str:
-    cell = entry.cells[metric][column]
+def _whole_cell(number: float | None) -> str:
+    return "<td></td>" if number is None else number_cell(whole_text(number), number)
+
+
+def _cell(block: Block, entry: Entry, column: str, cell: Cell, means: Sequence[float]) -> str:
     low, high = min(means), max(means)
     heat = round(100 * (cell.mean - low) / (high - low)) if high > low else 100
     seeds = f"{len(entry.seeds)} seed{'s' if len(entry.seeds) > 1 else ''}"
@@ -202,25 +198,21 @@ def _summary(board: Leaderboard) -> str:
         heads.append(_head("parameters, uk", told="Trainable numbers of the model of uk."))
     heads += [_head(f"CPU s, {block.protocol}", told=SECONDS_MEANING) for block in board.blocks]
     rows = []
-    for place, system in enumerate(board.systems):
-        entries = [block.entries[place] for block in board.blocks]
+    for row in summary_rows(board):
+        system = row.system
         cells = [f"<td>{system.family}</td><td>{sources_text(system)}</td>"]
-        for block, entry in zip(board.blocks, entries, strict=True):
-            rank = None if entry.reason else entry.rank[block.metrics[0]]
+        for entry, rank in zip(row.entries, row.ranks, strict=True):
             cells.append(
                 f'<td class="number none" title="{escape(entry.reason or "")}">–</td>'
                 if rank is None
                 else number_cell(f"{rank:.1f}", rank)
             )
-        sized = next((entry for entry in entries if entry.trainable), None)
-        counts = sized.trainable if sized else {}
-        numbers = [sum(counts.values()) / len(counts) if counts else None]
-        numbers += [counts.get("uk")] if with_uk else []
-        numbers += [entry.cpu_seconds for entry in entries]
-        cells += ["<td></td>" if n is None else number_cell(f"{n:,.0f}", n) for n in numbers]
+        numbers = [row.parameters, *([row.parameters_uk] if with_uk else [])]
+        numbers += [entry.cpu_seconds for entry in row.entries]
+        cells += [_whole_cell(number) for number in numbers]
         rows.append(
-            f'<tr data-family="{system.family}" data-place="{place}"'
-            f"{'' if sized else ' class=missing'}>"
+            f'<tr data-family="{system.family}" data-place="{row.place}"'
+            f"{' class=missing' if row.parameters is None else ''}>"
             f'<th scope="row">{escape(system.title)}</th>{"".join(cells)}</tr>'
         )
     name = "All systems over all protocols"

@@ -11,6 +11,7 @@ import polars as pl
 from crossmarket.experiments.leaderboard.board import MACRO, Block, Entry, Leaderboard
 from crossmarket.experiments.leaderboard.latex import to_tex
 from crossmarket.experiments.leaderboard.page import to_html
+from crossmarket.experiments.leaderboard.rows import ResultRow, result_rows, summary_rows
 from crossmarket.experiments.leaderboard.wording import (
     facts,
     legend,
@@ -18,9 +19,9 @@ from crossmarket.experiments.leaderboard.wording import (
     mean_text,
     missing,
     note_letters,
-    parameters,
     sources_text,
     spread_text,
+    whole_text,
 )
 from crossmarket.files import write_json, write_text
 
@@ -91,13 +92,11 @@ def to_markdown(board: Leaderboard) -> str:
     for block in board.blocks:
         lines += [f"## {_md(block.protocol)}", "", f"{_md(block.summary)}.", "", facts(block), ""]
         lines += [_md(" ".join(legend(block))), ""]
-        letters = note_letters(block)
         for metric in block.metrics:
-            columns = [f"{MACRO}", *block.users]
-            lines += _md_head([metric, "rank", *columns], numbers_from=1)
-            lines += [_md_line(block, entry, metric, letters) for entry in block.entries]
+            lines += _md_head([metric, "rank", *block.columns], numbers_from=1)
+            lines += [_md_line(row, len(block.columns)) for row in result_rows(block, metric)]
             lines.append("")
-        for note, letter in letters.items():
+        for note, letter in note_letters(block).items():
             lines += [f"<sup>{letter}</sup> {_md(note)}", ""]
         for sentence in missing(block):
             lines += [f"Not measured: {_md(sentence)}", ""]
@@ -109,44 +108,41 @@ def _md_summary(board: Leaderboard) -> list[str]:
     labels = [f"rank, {block.protocol}" for block in board.blocks]
     head = ["system", "family", "other markets", "parameters, mean", "parameters, uk", *labels]
     lines = _md_head(head, numbers_from=3)
-    for place, system in enumerate(board.systems):
-        entries = [block.entries[place] for block in board.blocks]
-        sized = next((entry for entry in entries if entry.trainable), entries[0])
+    for row in summary_rows(board):
+        ranked = zip(row.ranks, board.blocks, strict=True)
         cells = [
-            _md(system.title),
-            system.family,
-            sources_text(system),
-            parameters(sized),
-            parameters(sized, "uk"),
-            *(
-                f"{entry.rank[block.metrics[0]]:.1f} of {len(block.measured)}"
-                if entry.reason is None
-                else "-"
-                for block, entry in zip(board.blocks, entries, strict=True)
-            ),
+            _md(row.system.title),
+            row.system.family,
+            sources_text(row.system),
+            whole_text(row.parameters),
+            whole_text(row.parameters_uk),
+            *("-" if rank is None else f"{rank:.1f} of {len(b.measured)}" for rank, b in ranked),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(_md_cells(cells))
     return [*lines, ""]
 
 
 def _md_head(names: Sequence[str], numbers_from: int) -> list[str]:
     rule = ["---:" if place >= numbers_from else "---" for place in range(len(names))]
-    return ["| " + " | ".join(_md(name) for name in names) + " |", "|" + "|".join(rule) + "|"]
+    return [_md_cells([_md(name) for name in names]), "|" + "|".join(rule) + "|"]
 
 
-def _md_line(block: Block, entry: Entry, metric: str, letters: dict[str, str]) -> str:
-    title = _md(entry.title)
-    if entry.notes:
-        title += f" <sup>{','.join(letters[note] for note in entry.notes)}</sup>"
-    if entry.reason is not None:
-        return "| " + " | ".join([title, *["-"] * (len(block.columns) + 1)]) + " |"
-    cells = [title, f"{entry.rank[metric]:.1f}"]
-    for column in block.columns:
-        cell = entry.cells[metric][column]
+def _md_cells(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _md_line(row: ResultRow, columns: int) -> str:
+    title = _md(row.entry.title)
+    if row.letters:
+        title += f" <sup>{row.letters}</sup>"
+    if row.rank is None:
+        return _md_cells([title, *["-"] * (columns + 1)])
+    cells = [title, f"{row.rank:.1f}"]
+    for column, cell in row.cells.items():
         number = f"**{mean_text(cell)}**" if cell.standing == "best" else mean_text(cell)
         spread = spread_text(cell) if column == MACRO else ""
         cells.append(f"{number}{marks(cell)}{spread}")
-    return "| " + " | ".join(cells) + " |"
+    return _md_cells(cells)
 
 
 def _md(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from string import ascii_lowercase
 
-from crossmarket.experiments.leaderboard.board import MACRO, Block, Cell, Entry, System
+from crossmarket.experiments.leaderboard.board import MACRO, Block, Cell, System
 
 #: What a mark behind a number says.
 LEVEL_MARK, BETTER_MARK, WORSE_MARK = "≈", "↑", "↓"
@@ -63,12 +63,9 @@ def missing(block: Block) -> list[str]:
     return [f"{'; '.join(titles)}: {reason}." for reason, titles in found.items()]
 
 
-def parameters(entry: Entry, market: str | None = None) -> str:
-    """Trainable scalars of a market's model, or their mean over the markets."""
-    counts = entry.trainable
-    if market is not None:
-        return f"{counts[market]:,}" if market in counts else ""
-    return f"{round(sum(counts.values()) / len(counts)):,}" if counts else ""
+def whole_text(number: float | None) -> str:
+    """A large number, such as seconds or parameters; nothing where it is unknown."""
+    return "" if number is None else f"{number:,.0f}"
 
 
 def mean_text(cell: Cell) -> str:
