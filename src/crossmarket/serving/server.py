@@ -17,6 +17,9 @@ from crossmarket.serving.service import Service
 from crossmarket.serving.settings import Settings
 
 _BACKLOG = 2048
+#: Connections that are let in per turn of the event loop. It lets in one for each listening socket
+#: it is given; when turns are long, new clients would otherwise wait for many of them.
+_LET_IN = 64
 #: Bytes that the kernel keeps of what a client does not read; left alone, it takes megabytes.
 _SEND_BUFFER = 1 << 17
 #: Seconds after which a thread that loads a market lets the event loop go on.
@@ -75,7 +78,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
     gc.collect()
     gc.freeze()
     try:
-        server.run(sockets=sockets)
+        server.run(sockets=[one for own in sockets for one in (own, *_copies(own))])
     finally:
         service.close()
         log("stop")
@@ -90,6 +93,10 @@ def _listen(host: str, port: int) -> socket.socket:
     # Connections have it from the socket that accepts them.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     return listener
+
+
+def _copies(listener: socket.socket) -> list[socket.socket]:
+    return [listener.dup() for _ in range(_LET_IN - 1)]
 
 
 def _shown(listener: socket.socket) -> str:
