@@ -39,11 +39,13 @@ function about(found) {
 /** Ask for the key; nothing of it goes anywhere but to this service. */
 function keyForm(refused) {
   const key = h("input", { id: "key", type: "password", autocomplete: "off", required: "",
-    pattern: "[!-~]+", title: "A key has no blanks and no letters beyond ASCII",
-    "aria-describedby": "key-hint" });
+    pattern: "[!-~]+", title: "A key has no blanks and no letters beyond ASCII" });
   const keep = h("input", { id: "keep", type: "checkbox" });
-  const use = (event) => { event.preventDefault(); useKey(key.value, keep.checked);
-    show().then(() => main.focus()); };
+  const use = (event) => {
+    event.preventDefault();
+    useKey(key.value, keep.checked);
+    show();
+  };
   main.replaceChildren(h("h1", {}, "This service asks for a key"),
     refused ? refusal("The service does not take this key.") : "",
     h("form", { "aria-label": "Key", on: { submit: use } },
@@ -75,24 +77,36 @@ async function show() {
   const name = wanted in VIEWS ? wanted : "lists";
   const view = VIEWS[name];
   const focused = document.activeElement?.id;
+  const inside = main.contains(document.activeElement);
   navigation(name);
   document.title = `${view.title} – crossmarket explorer`;
   tell("");
+  main.setAttribute("aria-busy", "true");
   let found;
   try {
     found = await overview(signal);
   } catch (error) {
     if (error.name === "AbortError") return;
+    main.removeAttribute("aria-busy");
     if (error.code === "unauthorised") keyForm(hasKey());
     else main.replaceChildren(refusal(error.message));
     return;
   }
+  main.removeAttribute("aria-busy");
   about(found);
-  const nodes = found.markets.length ? view.show({ values, overview: found, byId,
-    answer: (make) => later(make(signal)) }) : [refusal("No market can answer at the moment.")];
-  main.replaceChildren(h("h1", {}, view.title), ...nodes.flat(Infinity).filter(Boolean));
-  if (focused) byId(focused)?.focus();
+  const gone = missing(values, found);
+  const answer = gone.length ? () => null : (make) => later(make(signal));
+  const nodes = found.markets.length ? view.show({ values, overview: found, byId, answer })
+    : [refusal("No market can answer at the moment.")];
+  main.replaceChildren(h("h1", {}, view.title), ...nodes.flat(Infinity).filter(Boolean),
+    ...gone.map((name) => refusal(`Market ${name} is not served; choose another one.`)));
+  if (focused && byId(focused)) byId(focused).focus();
+  else if (inside) main.focus();
 }
+
+/** Markets that the address names and that do not answer. */
+const missing = (values, found) => ["market", "left", "right"].map((name) => values.get(name))
+  .filter((name) => name !== null && !found.markets.some(({ market }) => market === name));
 
 byId("skip").addEventListener("click", () => main.focus());
 addEventListener("hashchange", show);

@@ -13,9 +13,9 @@ const SIDES = ["left", "right"];
 export function show({ values, overview, answer, byId }) {
   const markets = SIDES.map((side, place) => marketOf(overview, values.get(side), place));
   const versions = SIDES.map((side, place) => {
-    const known = versionOptions(overview, markets[place]);
-    const wanted = values.get(`${side}-version`);
-    return known.some(([own]) => own === wanted) ? wanted : known[0][0];
+    // One that is gone is asked for too: the service says that it is.
+    const [[served]] = versionOptions(overview, markets[place]);
+    return values.get(`${side}-version`) ?? served;
   });
   const who = whoFields(values, () => byId("left").value);
   const side = (own, place) => {

@@ -6,9 +6,12 @@ import { suggesting } from "./suggest.js";
 
 const LONGEST = 1000;
 
-export const field = (name, control, hint = null) =>
-  h("div", { class: "field" }, h("label", { for: control.id ?? "" }, name),
-    control, hint && h("small", { id: `${control.id}-hint` }, hint));
+/** A field with its name; `control` may be in a box of its own. */
+export function field(name, control, hint = null, box = control) {
+  if (hint !== null) control.setAttribute("aria-describedby", `${control.id}-hint`);
+  return h("div", { class: "field" }, h("label", { for: control.id }, name), box,
+    hint && h("small", { id: `${control.id}-hint` }, hint));
+}
 
 export const tick = (box, text) =>
   h("div", { class: "field" }, h("label", { for: box.id }, box, text));
@@ -43,9 +46,10 @@ export const lengthOf = (values) => {
 const single = (attributes) => h("input", { type: "text", autocomplete: "off", spellcheck: "false",
   autocapitalize: "off", ...attributes });
 
-export const itemField = (own, text, market) =>
-  h("div", { class: "field" }, h("label", { for: own }, "Item"),
-    suggesting(single({ id: own, value: text, required: "" }), market, false));
+export function itemField(own, text, market) {
+  const item = single({ id: own, value: text, required: "" });
+  return field("Item", item, null, suggesting(item, market, false));
+}
 
 /**
  * Who asks: a user of the market, or whoever has a history.
@@ -56,13 +60,12 @@ export function whoFields(values, market) {
   const byHistory = values.get("by") === "history" || (items.length > 0 && !values.get("user"));
   const user = single({ id: "user", value: values.get("user") ?? "" });
   const history = h("textarea", { id: "history", rows: 4, spellcheck: "false",
-    autocapitalize: "off", "aria-describedby": "history-hint" });
+    autocapitalize: "off" });
   history.value = format(items);
   const parts = {
     user: field("User id", user, "Ids are never listed; type one that you know."),
-    history: h("div", { class: "field" }, h("label", { for: "history" }, "Items of the history"),
-      suggesting(history, market, true),
-      h("small", { id: "history-hint" }, "One on a line, or separated by commas, of whatever market.")),
+    history: field("Items of the history", history,
+      "One on a line, or separated by commas, of whatever market.", suggesting(history, market, true)),
   };
   const radios = Object.fromEntries([["user", "A user"], ["history", "A history"]].map(([own, text]) =>
     [own, [h("input", { type: "radio", name: "by", id: `by-${own}`, value: own,

@@ -6,9 +6,10 @@ import { fragment } from "./state.js";
 const WIDTH = 240, HEIGHT = 16;
 
 const EVIDENCE = {
-  exact: "The effect of an item is exact: the score less the score without it.",
-  "fold-in": "A known user's vector holds more than the history, so an effect is that on a new "
-    + "user with the same history.",
+  exact: "Below an item stand the items of the history that count most, with their exact effects: "
+    + "the score less the score without them.",
+  "fold-in": "Below an item stand the items of the history that count most. A known user's vector "
+    + "holds more than the history, so the effects are those on a new user with the same history.",
   none: "This system does not say which items of a history count.",
 };
 
@@ -55,8 +56,7 @@ export function legend(answer) {
       key("backbone", "backbone: what all markets share"),
       key("adds", "prompts of this market add"),
       key("takes", "prompts of this market take away")) : null,
-    answer.strategy === "popular" ? null : h("p", {}, "Below an item stand the items of the history that count most. ",
-      EVIDENCE[why.evidence]));
+    answer.strategy === "popular" ? null : h("p", {}, EVIDENCE[why.evidence]));
 }
 
 /** The items of an answer; `mark` may add something to a row. */
