@@ -10,7 +10,7 @@ from crossmarket.data.accounting import REJECTED_SCHEMA, ReadReport, ReadResult
 from crossmarket.data.dataset import SCHEMA, MarketDataset
 from crossmarket.data.simulate import SimulationConfig, simulate
 from crossmarket.data.store import write_store
-from crossmarket.models.base import merge_values
+from crossmarket.models.config import merge_values
 
 SIMULATION = {
     "num_items": 60,

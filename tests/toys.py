@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from crossmarket.data.dataset import SCHEMA, MarketDataset
 from crossmarket.data.splits import Split
-from crossmarket.models.base import merge_values
+from crossmarket.models.config import merge_values
 
 DAY = 86_400
 TARGET = "bb"

@@ -19,7 +19,8 @@ from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.experiment import Experiment
 from crossmarket.experiments.systems import SystemConfig
 from crossmarket.experiments.tuning.plan import TuningPlan
-from crossmarket.models.base import ModelConfig, Recommender, flat_values
+from crossmarket.models.base import Recommender
+from crossmarket.models.config import ModelConfig, flat_values
 from crossmarket.models.facts import split_description
 from crossmarket.models.registry import MODELS
 

@@ -5,7 +5,7 @@ from tests.small import TINY, markets, result_of
 from crossmarket.analysis.base import Setting
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.systems import SystemConfig
-from crossmarket.models.base import merge_values
+from crossmarket.models.config import merge_values
 
 SHORT = {"epochs": 1, "validation_users": 5}
 ACMR = {"embedding_size": 8, "num_layers": 2, "num_heads": 2, **SHORT, "fine_tuning": {"epochs": 1}}

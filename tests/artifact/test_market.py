@@ -11,6 +11,7 @@ from tests.artifact.making import SYSTEMS, TARGETS, models_of, packaged, write_b
 
 from crossmarket.artifact.artifact import Artifact
 from crossmarket.errors import DataError, UsageError
+from crossmarket.models.top_lists import history_matrix
 
 
 @pytest.fixture(params=SYSTEMS)
@@ -65,7 +66,7 @@ def test_bare_histories_get_the_lists_of_the_run(both, label):
     for number, history in enumerate(histories, start=1):
         answer = market.recommend(history=history[::-1], k=6)
         if answer.strategy == "popular":  # no item of it is linked to any of the market
-            assert not np.any(model.score_histories(model._history_matrix([history])))
+            assert not np.any(model.score_histories(history_matrix([history], model.train.items)))
             continue
         assert answer.strategy == "fold-in"
         items, scores = listed(answer)
@@ -127,7 +128,9 @@ def test_explained_scores_add_up_and_the_history_is_left_out_one_by_one(both, la
             if not names:
                 return 0.0
             return float(
-                model.score_histories(model._history_matrix([names]), np.array([item]))[0, 0]
+                model.score_histories(history_matrix([names], model.train.items), np.array([item]))[
+                    0, 0
+                ]
             )
 
         effects = {one: score(history) - score([h for h in history if h != one]) for one in history}

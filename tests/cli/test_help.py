@@ -10,7 +10,7 @@ from tests.commands import ok, refused, run
 from tests.small import SIMULATION, TINY, write_yaml
 
 from crossmarket.data.simulate import SimulationConfig
-from crossmarket.models.base import merge_values
+from crossmarket.models.config import merge_values
 from crossmarket.models.registry import MODELS
 
 #: Every command, in an order in which each example finds what it needs.

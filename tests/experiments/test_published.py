@@ -16,7 +16,7 @@ from crossmarket.experiments.published import (
     read_published,
 )
 from crossmarket.experiments.systems import CATALOGUE, known_systems
-from crossmarket.models.base import merge_values
+from crossmarket.models.config import merge_values
 from crossmarket.models.registry import build_model
 
 MARKETS = ["de", "jp", "in", "fr", "ca", "mx", "uk"]

@@ -9,7 +9,7 @@ from tests.faults.killing import finish, kill_often, leftovers
 from tests.small import TINY, markets, settings, store, write_yaml
 
 from crossmarket.data.readers import read_data
-from crossmarket.models.base import merge_values
+from crossmarket.models.config import merge_values
 
 # Long enough to be hit in every stage; a checkpoint after each epoch.
 LONGER = {

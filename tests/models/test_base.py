@@ -7,8 +7,9 @@ import pytest
 from tests.toys import TARGET
 
 from crossmarket.errors import UsageError
-from crossmarket.models import base
-from crossmarket.models.base import ModelConfig, Recommender, merge_values
+from crossmarket.models import top_lists
+from crossmarket.models.base import Recommender
+from crossmarket.models.config import ModelConfig
 
 
 class Alphabetical(Recommender):
@@ -57,15 +58,8 @@ def test_a_claim_without_the_deed_is_a_defect(model, split, monkeypatch):
 def test_many_users_are_recommended_to_in_blocks(model, split, monkeypatch):
     names = split.train.users(TARGET).ids.to_list()
     whole = model.recommend(names, k=4)
-    monkeypatch.setattr(base, "_RECOMMEND_BLOCK", 4)
+    monkeypatch.setattr(top_lists, "_BLOCK", 4)
     assert model.recommend(names, k=4).equals(whole)
-
-
-def test_nested_values_are_merged_leaf_by_leaf():
-    start = {"a": {"x": 1, "y": {"z": 2}}, "b": 3}
-    merged = merge_values(start, {"a": {"y": {"z": 5}, "w": 6}, "b": {"c": 7}, "d": 8})
-    assert merged == {"a": {"x": 1, "y": {"z": 5}, "w": 6}, "b": {"c": 7}, "d": 8}
-    assert start == {"a": {"x": 1, "y": {"z": 2}}, "b": 3}
 
 
 def test_a_part_of_a_nested_setting_leaves_its_other_parts_alone():

@@ -15,6 +15,7 @@ from crossmarket.graph.bipartite import map_nodes
 from crossmarket.models.bert4rec.masking import MaskedSequenceSampler, choose_masked
 from crossmarket.models.bert4rec.model import Bert4Rec
 from crossmarket.models.bert4rec.network import Bert4RecConfig, Bert4RecNetwork
+from crossmarket.models.top_lists import history_matrix
 from crossmarket.training.histories import Histories
 from crossmarket.training.options import RunOptions
 
@@ -136,7 +137,7 @@ def test_a_longer_history_is_cut_to_its_newest_items(split):
     model = build_tiny(Bert4Rec, RunOptions(seed=3, threads=1), "single", {"max_length": 4})
     model.fit(split.train, target=TARGET)
     items = [f"i{number:02d}" for number in (12, 13, 20, 25, 30)]
-    cut = model._history_matrix([items, items[2:], items[1:]])
+    cut = history_matrix([items, items[2:], items[1:]], model.train.items)
     scores = model.score_histories(cut)
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5)
     np.testing.assert_allclose(scores[0], scores[2], rtol=1e-5)

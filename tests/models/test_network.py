@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from crossmarket.models.base import TrainingConfig
+from crossmarket.models.config import TrainingConfig
 from crossmarket.models.network import (
     NetworkConfig,
     NetworkTask,

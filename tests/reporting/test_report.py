@@ -28,7 +28,7 @@ from crossmarket.evaluation.evaluator import (
 )
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.run import Run, resolve_settings
-from crossmarket.models.base import merge_values
+from crossmarket.models.config import merge_values
 from crossmarket.reporting import elements, quality
 from crossmarket.reporting.groups import item_groups, user_groups
 from crossmarket.reporting.material import Evaluation, read_run

@@ -14,7 +14,8 @@ from crossmarket.experiments.locking import locked
 from crossmarket.experiments.provenance import versions
 from crossmarket.experiments.systems import SystemConfig
 from crossmarket.files import content_hash, read_json, write_json
-from crossmarket.models.base import Recommender, merge_values
+from crossmarket.models.base import Recommender
+from crossmarket.models.config import merge_values
 from crossmarket.models.registry import build_model
 
 

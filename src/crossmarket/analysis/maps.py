@@ -24,7 +24,8 @@ from crossmarket.data.dataset import MarketDataset
 from crossmarket.data.splits import Split
 from crossmarket.errors import DataError, UsageError
 from crossmarket.experiments.systems import SystemConfig
-from crossmarket.models.base import FloatMatrix, Recommender, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
+from crossmarket.models.base import Recommender
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from crossmarket.experiments.systems import SystemConfig, find_system
-from crossmarket.models.base import merge_values
+from crossmarket.models.config import merge_values
 
 #: How a paper marks a cell: as the best or second of its column, with its sign of significance.
 Mark = Literal["", "*", "†", "best", "best *", "second"]

@@ -43,7 +43,8 @@ from crossmarket.experiments.locking import LOCK_FILE, locked
 from crossmarket.experiments.provenance import commit, versions
 from crossmarket.experiments.stored_split import is_split, write_split
 from crossmarket.files import read_json, remove_temporaries, write_atomically, write_json
-from crossmarket.models.base import Recommender, flat_values
+from crossmarket.models.base import Recommender
+from crossmarket.models.config import flat_values
 from crossmarket.models.registry import build_model, find_model
 from crossmarket.training.options import RunOptions
 

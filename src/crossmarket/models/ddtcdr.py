@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from crossmarket.data.dataset import MarketDataset
-from crossmarket.models.base import ModelConfig, TrainingConfig
+from crossmarket.models.config import ModelConfig, TrainingConfig
 from crossmarket.models.domains import TARGET, DomainNetwork, DomainRecommender, Domains
 from crossmarket.models.gmf import GMFConfig, GMFNetwork, fit_gmf
 from crossmarket.models.layers import PairMLP, fixed_embedding

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from crossmarket.models.base import ModelConfig
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.domains import DomainNetwork, DomainRecommender, Domains
 from crossmarket.models.layers import PairMLP, embedding
 from crossmarket.models.pointwise import PointwiseConfig

@@ -14,7 +14,9 @@ from crossmarket.artifact.forms.item_item import ItemItemForm, compact
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import CrossmarketError
 from crossmarket.files import content_hash
-from crossmarket.models.base import FloatMatrix, ModelConfig, Recommender, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
+from crossmarket.models.base import Recommender
+from crossmarket.models.config import ModelConfig
 
 
 class EaseConfig(ModelConfig):

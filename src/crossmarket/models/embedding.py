@@ -13,7 +13,8 @@ from torch import Tensor
 from crossmarket.artifact.forms import VectorForm
 from crossmarket.graph.bipartite import BipartiteGraph, NodeMap
 from crossmarket.graph.propagation import propagate
-from crossmarket.models.base import FloatMatrix, Recommender, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
+from crossmarket.models.base import Recommender
 from crossmarket.models.objectives import Similarity, as_similarity
 
 

@@ -10,7 +10,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from crossmarket.models.base import ModelConfig, Recommender
+from crossmarket.models.base import Recommender
+from crossmarket.models.config import ModelConfig
 
 #: Data and target on which `parameters.json` counts; the counts are of its training part.
 COUNTED_ON = "XMarket uk"

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from crossmarket.data.dataset import MarketDataset
-from crossmarket.models.base import ModelConfig
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.dcmpt.backbone import fine_tune, pretrain
 from crossmarket.models.dcmpt.config import DEFAULT, DCMPTConfig
 from crossmarket.models.embedding import EmbeddingRecommender

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from crossmarket.data.dataset import MarketDataset
-from crossmarket.models.base import ModelConfig
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.layers import perceptron
 from crossmarket.models.maml import MetaConfig, PretrainedNMFConfig, StageConfig, fit_maml
 from crossmarket.models.network import FittedNetwork, freeze, settle, stage_config

@@ -10,7 +10,9 @@ from scipy.sparse import csr_array, diags_array, vstack
 
 from crossmarket.artifact.forms.item_item import ItemItemForm, SparseWeights, compact
 from crossmarket.data.dataset import MarketDataset
-from crossmarket.models.base import FloatMatrix, ModelConfig, Recommender, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
+from crossmarket.models.base import Recommender
+from crossmarket.models.config import ModelConfig
 
 
 class ItemKNNConfig(ModelConfig):

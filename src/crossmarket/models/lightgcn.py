@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from crossmarket.data.dataset import MarketDataset
-from crossmarket.models.base import ModelConfig
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.embedding import EmbeddingRecommender
 from crossmarket.models.presets import SOFTMAX_TABLES
 from crossmarket.models.tables import TableConfig, fit_tables

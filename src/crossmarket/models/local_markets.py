@@ -12,7 +12,7 @@ from scipy.sparse import csr_array, diags_array
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import DomainNodes, map_domains, map_nodes
 from crossmarket.graph.sparse import normalise_rows
-from crossmarket.models.base import FloatMatrix, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
 from crossmarket.models.skip_gram import cosine_scores
 
 

@@ -16,7 +16,9 @@ from crossmarket.files import content_hash
 from crossmarket.graph.bipartite import map_nodes
 from crossmarket.graph.sparse import normalise_rows
 from crossmarket.graph.walks import stacked_matrix
-from crossmarket.models.base import FloatMatrix, ModelConfig, Recommender, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
+from crossmarket.models.base import Recommender
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.ease import solve_ease
 from crossmarket.models.local_markets import LocalMarkets
 from crossmarket.models.local_vectors import LocalConfig, LocalNetwork, LocalSampler

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap
-from crossmarket.models.base import ModelConfig
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.meta_learning import meta_loss
 from crossmarket.models.network import (
     FittedNetwork,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap
-from crossmarket.models.base import ModelConfig, TrainingConfig
+from crossmarket.models.config import ModelConfig, TrainingConfig
 from crossmarket.models.gmf import GMFConfig, GMFNetwork, fit_gmf
 from crossmarket.models.layers import PairMLP, embedding
 from crossmarket.models.network import FittedNetwork, settle, stage_config

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from crossmarket.graph.bipartite import NodeMap
-from crossmarket.models.base import ModelConfig
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.layers import activate, perceptron
 from crossmarket.models.multi_task import (
     M3REC_ENCODER,

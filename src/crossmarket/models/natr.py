@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap, map_nodes
-from crossmarket.models.base import ModelConfig, Rows, TrainingConfig
+from crossmarket.models.arrays import Rows
+from crossmarket.models.config import ModelConfig, TrainingConfig
 from crossmarket.models.layers import embedding, fixed_embedding, pair_inner
 from crossmarket.models.mf import MFConfig, MFNetwork, fit_mf
 from crossmarket.models.network import FittedNetwork, settle, stage_config

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from crossmarket.data.dataset import MarketDataset
-from crossmarket.models.base import TrainingConfig
+from crossmarket.models.config import TrainingConfig
 from crossmarket.models.tables import tensor_hash
 from crossmarket.models.validation import MarketScores, Validation
 from crossmarket.training.loop import train

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap
-from crossmarket.models.base import Family, ModelConfig, TrainingConfig
+from crossmarket.models.base import Family
+from crossmarket.models.config import ModelConfig, TrainingConfig
 from crossmarket.models.gmf import GMFConfig, GMFNetwork, fit_gmf
 from crossmarket.models.layers import PairMLP, embedding
 from crossmarket.models.mlp import MLPConfig, MLPNetwork, fit_mlp

@@ -9,7 +9,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import get_args
 
 from crossmarket.errors import UsageError
-from crossmarket.models.base import Family, ModelConfig, Recommender
+from crossmarket.models.base import Family, Recommender
+from crossmarket.models.config import ModelConfig
 
 #: Group of the entry points; the name is the system's, the value `module:Class`.
 GROUP = "crossmarket.models"

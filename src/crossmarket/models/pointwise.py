@@ -14,7 +14,9 @@ from torch.nn import functional as F
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap, map_nodes
-from crossmarket.models.base import FloatMatrix, ModelConfig, Recommender, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
+from crossmarket.models.base import Recommender
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.network import (
     FittedNetwork,
     NetworkConfig,

@@ -12,7 +12,9 @@ from scipy.sparse import csr_array
 from crossmarket.artifact.forms import CountForm
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import DataError
-from crossmarket.models.base import FloatMatrix, ModelConfig, Recommender, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
+from crossmarket.models.base import Recommender
+from crossmarket.models.config import ModelConfig
 
 _DAY = 86_400
 

@@ -16,7 +16,9 @@ from crossmarket.files import content_hash
 from crossmarket.graph.bipartite import map_nodes
 from crossmarket.graph.sparse import normalise_rows
 from crossmarket.graph.walks import co_occurrence, stacked_matrix
-from crossmarket.models.base import FloatMatrix, ModelConfig, Recommender, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
+from crossmarket.models.base import Recommender
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.network import settle
 from crossmarket.models.pointwise import SINGLE_AND_MERGED
 from crossmarket.models.skip_gram import SkipGramConfig, cosine_scores, fit_skip_gram, unit_rows

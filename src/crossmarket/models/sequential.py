@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap
-from crossmarket.models.base import FloatMatrix, Recommender, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
+from crossmarket.models.base import Recommender
 from crossmarket.models.network import FittedNetwork, count_trainable
 from crossmarket.training.histories import Histories
 

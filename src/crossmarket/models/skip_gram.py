@@ -13,7 +13,7 @@ from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap
 from crossmarket.graph.sparse import SparseMatrix
 from crossmarket.graph.walks import ItemWalks, co_occurrence, stacked_matrix
-from crossmarket.models.base import FloatMatrix, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
 from crossmarket.models.network import (
     FittedNetwork,
     NetworkConfig,

@@ -15,7 +15,7 @@ from torch import Tensor
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import BipartiteGraph, NodeMap, map_nodes
 from crossmarket.graph.propagation import propagate
-from crossmarket.models.base import ModelConfig, TrainingConfig
+from crossmarket.models.config import ModelConfig, TrainingConfig
 from crossmarket.models.objectives import (
     Similarity,
     as_similarity,

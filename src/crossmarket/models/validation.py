@@ -11,7 +11,8 @@ from crossmarket.data.dataset import MarketDataset
 from crossmarket.data.splits import market_generator, without
 from crossmarket.graph.bipartite import NodeMap
 from crossmarket.metrics.held_out import HeldOut
-from crossmarket.models.base import SELECTION_METRIC, FloatMatrix, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
+from crossmarket.training.loop import SELECTION_METRIC
 
 #: Scores items for users: market, user rows [n], item rows [m] -> float32 [n, m].
 MarketScores = Callable[[str, Rows, Rows], FloatMatrix]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from crossmarket.graph.bipartite import NodeMap
-from crossmarket.models.base import FloatMatrix, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
 from crossmarket.models.network import NetworkTask
 from crossmarket.models.objectives import Similarity, as_similarity
 from crossmarket.models.validation import Validation, vector_scores

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap
-from crossmarket.models.base import ModelConfig
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.layers import PairMLP, embedding
 from crossmarket.models.network import FittedNetwork
 from crossmarket.models.pointwise import (

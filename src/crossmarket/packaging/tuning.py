@@ -18,7 +18,8 @@ from crossmarket.data.dataset import NO_TIME, Edges, MarketDataset
 from crossmarket.data.splits import ratio_split
 from crossmarket.data.vocabulary import Vocabulary
 from crossmarket.errors import DataError, UsageError
-from crossmarket.models.base import FloatMatrix, merge_values
+from crossmarket.models.arrays import FloatMatrix
+from crossmarket.models.config import merge_values
 from crossmarket.models.dcmpt.config import DCMPTConfig
 from crossmarket.models.dcmpt.continued import ContinuedDCMPT
 from crossmarket.packaging.markets import put_market, stored_files

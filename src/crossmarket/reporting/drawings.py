@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 
 from crossmarket.analysis.pictures import COLOURS, FAINT, INK, new_figure
-from crossmarket.models.base import SELECTION_METRIC
 from crossmarket.reporting.quality import Standing, known
 from crossmarket.reporting.svg import CONTROL, RUN
 from crossmarket.reporting.trainings import Training
+from crossmarket.training.loop import SELECTION_METRIC
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

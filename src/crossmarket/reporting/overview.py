@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from crossmarket.data.describe import Description, similarity_maps
-from crossmarket.models.base import flat_values
+from crossmarket.models.config import flat_values
 from crossmarket.models.registry import build_model, default_preset, find_model
 from crossmarket.reporting.elements import (
     count,

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from crossmarket.evaluation.evaluator import LIST_METRICS
-from crossmarket.models.base import SELECTION_METRIC
 from crossmarket.reporting.elements import count, number_cell, table, text_cell
 from crossmarket.reporting.quality import Standing, known
 from crossmarket.reporting.results import Results
+from crossmarket.training.loop import SELECTION_METRIC
 
 #: Metrics whose names are initials.
 _SHORT = ("ndcg", "mrr", "map")

@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 
 from crossmarket.data.describe import Description
-from crossmarket.models.base import SELECTION_METRIC
 from crossmarket.reporting.drawings import (
     draw_against,
     draw_item_groups,
@@ -25,6 +24,7 @@ from crossmarket.reporting.elements import (
 from crossmarket.reporting.material import Material
 from crossmarket.reporting.quality_part import findings, metric_name, quality_tables
 from crossmarket.reporting.results import Results
+from crossmarket.training.loop import SELECTION_METRIC
 
 
 def results_part(

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from crossmarket.errors import DataError
 from crossmarket.files import read_json
-from crossmarket.models.base import SELECTION_METRIC
+from crossmarket.training.loop import SELECTION_METRIC
 from crossmarket.training.stage import verified_record
 
 

@@ -17,6 +17,9 @@ from crossmarket.training.options import RunOptions
 from crossmarket.training.progress import track_epochs
 from crossmarket.training.stage import Stage, TrainedState
 
+#: The validation metric that selects the best state everywhere.
+SELECTION_METRIC = "ndcg@10"
+
 #: What Adam keeps for each parameter.
 _ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 
@@ -61,7 +64,7 @@ class Schedule:
     learning_rate: float
     patience: int = 10
     evaluate_every: int = 1
-    metric: str = "ndcg@10"
+    metric: str = SELECTION_METRIC
     weight_decay: float = 0.0
 
 

@@ -13,9 +13,11 @@ from crossmarket.errors import DataError
 from crossmarket.experiments.fitting import fit_target
 from crossmarket.experiments.systems import SystemConfig
 from crossmarket.experiments.tuning.plan import TuningPlan
-from crossmarket.models.base import SELECTION_METRIC, FloatMatrix, Recommender, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
+from crossmarket.models.base import Recommender
 from crossmarket.models.registry import build_model
 from crossmarket.models.validation import Validation
+from crossmarket.training.loop import SELECTION_METRIC
 from crossmarket.training.options import RunOptions
 
 

@@ -24,7 +24,7 @@ from crossmarket.experiments.tuning.space import (
     with_settings,
 )
 from crossmarket.files import read_json, write_json
-from crossmarket.models.base import SELECTION_METRIC
+from crossmarket.training.loop import SELECTION_METRIC
 
 #: Is told the title of a system and the record of each trial that ends.
 Report = Callable[[str, dict[str, Any]], None]

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from crossmarket.errors import UsageError
 from crossmarket.experiments.systems import CATALOGUE, SystemConfig
-from crossmarket.models.base import flat_values, merge_values
+from crossmarket.models.config import flat_values, merge_values
 from crossmarket.models.registry import build_model
 
 #: Trials before the sampler learns from those there are; until then it draws at random.

@@ -20,7 +20,9 @@ from crossmarket.models.acmr.sequences import (
     HistoryExampleSampler,
     HistoryScorer,
 )
-from crossmarket.models.base import FloatMatrix, ModelConfig, Recommender, Rows, TrainingConfig
+from crossmarket.models.arrays import FloatMatrix, Rows
+from crossmarket.models.base import Recommender
+from crossmarket.models.config import ModelConfig, TrainingConfig
 from crossmarket.models.network import (
     FittedNetwork,
     NetworkTask,

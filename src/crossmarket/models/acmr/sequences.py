@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap
 from crossmarket.models.acmr.network import ACMRNetwork, ACMRNetworkConfig
-from crossmarket.models.base import FloatMatrix, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
 from crossmarket.training.examples import ExampleSampler
 from crossmarket.training.histories import Histories, batches_by_length
 from crossmarket.training.sampling import Batch, PositiveSampler

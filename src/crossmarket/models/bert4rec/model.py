@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import map_nodes
-from crossmarket.models.base import ModelConfig
 from crossmarket.models.bert4rec.masking import MaskedSequenceSampler
 from crossmarket.models.bert4rec.network import Bert4RecConfig, Bert4RecNetwork
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.network import (
     NetworkTask,
     data_key,

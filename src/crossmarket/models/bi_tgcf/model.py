@@ -12,9 +12,10 @@ from torch import Tensor
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import DomainNodes, map_domains, map_nodes
-from crossmarket.models.base import FloatMatrix, ModelConfig, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
 from crossmarket.models.bi_tgcf.config import BiTGCFConfig
 from crossmarket.models.bi_tgcf.network import BiTGCFNetwork, MarketGraphs, read_out
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.embedding import EmbeddingRecommender
 from crossmarket.models.network import FittedNetwork, data_key, fit_network, settle
 from crossmarket.models.objectives import as_similarity

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.propagation import propagate
-from crossmarket.models.base import ModelConfig, TrainingConfig
 from crossmarket.models.cat_sr.network import CatSRNetwork, CatSRNetworkConfig
 from crossmarket.models.cat_sr.prefixes import PrefixSampler, rarity_weights
+from crossmarket.models.config import ModelConfig, TrainingConfig
 from crossmarket.models.network import (
     FittedNetwork,
     NetworkTask,

@@ -9,7 +9,7 @@ import torch
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import DomainNodes, map_domains, map_nodes
-from crossmarket.models.base import ModelConfig
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.dccdr.config import DCCDRConfig
 from crossmarket.models.dccdr.network import DCCDRNetwork
 from crossmarket.models.dccdr.steps import DualDomains

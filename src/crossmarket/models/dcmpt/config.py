@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from crossmarket.models.base import ModelConfig, merge_values
+from crossmarket.models.config import ModelConfig, merge_values
 from crossmarket.models.dcmpt.prompts import PromptKind
 from crossmarket.models.presets import SOFTMAX_TABLES
 from crossmarket.models.tables import ObjectiveConfig, TableConfig

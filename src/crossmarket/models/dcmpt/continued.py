@@ -7,7 +7,7 @@ from torch import Tensor
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap
-from crossmarket.models.base import FloatMatrix
+from crossmarket.models.arrays import FloatMatrix
 from crossmarket.models.dcmpt.config import DCMPTConfig
 from crossmarket.models.dcmpt.model import DCMPT
 from crossmarket.models.dcmpt.prompts import PromptBank

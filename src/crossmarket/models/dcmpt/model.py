@@ -16,7 +16,8 @@ from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import CrossmarketError
 from crossmarket.graph.propagation import propagate
 from crossmarket.metrics.held_out import HeldOut
-from crossmarket.models.base import SELECTION_METRIC, FloatMatrix, ModelConfig, Rows
+from crossmarket.models.arrays import FloatMatrix, Rows
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.dcmpt.backbone import fit_teacher, pretrain
 from crossmarket.models.dcmpt.config import DEFAULT, PAPER, DCMPTConfig, variants_of
 from crossmarket.models.dcmpt.lists import DISTILLERS, NEEDS_VIEWS, Distiller
@@ -26,6 +27,7 @@ from crossmarket.models.dcmpt.task import PromptTask, RankingDistillation
 from crossmarket.models.embedding import EmbeddingRecommender, carry
 from crossmarket.models.tables import Tables, tensor_hash
 from crossmarket.models.validation import validation_on
+from crossmarket.training.loop import SELECTION_METRIC
 from crossmarket.training.loop import train as run_training
 from crossmarket.training.sampling import PositiveSampler
 from crossmarket.training.stage import Stage

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap
-from crossmarket.models.base import ModelConfig
+from crossmarket.models.config import ModelConfig
 from crossmarket.models.multi_task import M3REC_ENCODER
 from crossmarket.models.network import FittedNetwork
 from crossmarket.models.pointwise import PointwiseRecommender, fit_pointwise
