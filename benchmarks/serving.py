@@ -23,7 +23,7 @@ from artifact_requests import ITEMS, USERS, make
 from crossmarket.artifact.artifact import Artifact
 from measuring import report
 from service import Ask, Server, serve
-from serving_load import Reply, load, spread, wrk
+from serving_load import Reply, each, spread, wrk
 from serving_markets import Oracle, make_markets
 
 CONNECTIONS, CHECKED, LENGTH, HISTORIES, HISTORY, STARTS = 32, 50, 10, 500, 50, 3
@@ -75,11 +75,11 @@ def speed(artifact: Path, seconds: int, runs: int) -> dict[str, Any]:
     with serve(artifact) as server:
         for name, asks in kinds.items():
             some = draw.choice(len(asks), CHECKED, replace=False).tolist()
-            checked, found = each(server, [asks[place] for place in some], oracle), []
+            checked, found = ask_each(server, [asks[place] for place in some], oracle), []
             for seed in range(runs):
                 found.append(wrk(server.port, asks, seconds, CONNECTIONS, seed))
                 assert not found[-1]["failed"] + found[-1]["refused"], found[-1]
-                checked += each(server, [asks[place] for place in some], oracle)
+                checked += ask_each(server, [asks[place] for place in some], oracle)
             median = sorted(found, key=lambda run: run["requests_per_second"])[runs // 2]
             values[name] = {"median": median, "runs": found, "lists_checked": len(checked)}
         values["peak_memory_mb"] = server.memory_mb("VmHWM")
@@ -98,7 +98,7 @@ def footprint(artifact: Path) -> dict[str, Any]:
             starts.append(server.seconds)
             memory = server.memory_mb()
             if len(starts) == STARTS:
-                replies = each(server, asks, oracle)
+                replies = ask_each(server, asks, oracle)
                 peak = server.memory_mb("VmHWM")
     return {
         "markets": {one.name: [len(one.users), len(one.item_ids)] for one in markets},
@@ -111,12 +111,11 @@ def footprint(artifact: Path) -> dict[str, Any]:
     }
 
 
-def each(server: Server, asks: list[Ask], oracle: Oracle) -> list[Reply]:
-    """Send every request once, in a closed loop, and check every answer."""
-    left = asks[::-1]
-    replies = asyncio.run(load(server.port, left.pop, np.inf, CONNECTIONS, ended=lambda: not left))
-    wrong = [oracle.wrong(reply.ask, reply.body) for reply in replies if reply.status == 200]
-    assert len(wrong) == len(asks), {reply.status for reply in replies}
+def ask_each(server: Server, asks: list[Ask], oracle: Oracle) -> list[Reply]:
+    """Send every request once and check every answer."""
+    replies = asyncio.run(each(server.port, asks, CONNECTIONS))
+    assert {reply.status for reply in replies} == {200}
+    wrong = [oracle.wrong(reply.ask, reply.body) for reply in replies]
     assert not any(wrong), next(filter(None, wrong))
     return replies
 

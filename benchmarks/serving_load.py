@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -106,6 +107,12 @@ async def load(
     return replies
 
 
+async def each(port: int, asks: Iterable[Ask], connections: int = 32) -> list[Reply]:
+    """Send every request once, in a closed loop."""
+    left = list(asks)[::-1]
+    return await load(port, left.pop, math.inf, connections, ended=lambda: not left)
+
+
 def spread(seconds: Iterable[float]) -> dict[str, float]:
     """Median, 99th percentile and largest, in milliseconds."""
     values = np.fromiter(seconds, float) * 1e3
@@ -135,7 +142,7 @@ def wrk(
     program = shutil.which("wrk")
     if program is None:
         raise SystemExit("this benchmark needs wrk; install it with the system's package manager")
-    options = [f"-c{connections}", f"-d{seconds}s"]
+    options = [f"-c{connections}", f"-d{seconds}s", f"--timeout={TIMEOUT:.0f}s"]
     with tempfile.TemporaryDirectory() as place:
         file, script = Path(place) / "requests", Path(place) / "script.lua"
         file.write_bytes(b"\0".join(ask.raw for ask in asks))

@@ -72,6 +72,10 @@ class Oracle:
         self.versions[found.version] = found
         return found.version
 
+    def of(self, name: str) -> list[str]:
+        """Versions of a market."""
+        return [version for version, market in self.versions.items() if market.name == name]
+
     def best(self, version: str, ask: Ask) -> list[tuple[str, float]]:
         """Ids and scores of a list."""
         key = (version, ask)

@@ -1,0 +1,164 @@
+"""Ten times more connections than the service can use: what is still answered, and how fast?
+
+    OMP_NUM_THREADS=1 python benchmarks/serving_overload.py [--seconds 60]
+
+The peak is the most that `wrk` gets in closed loops of growing size. The flood is a closed loop
+of ten times as many connections, at least 1,000; whoever is refused asks again at once. Beside it a
+probe asks at a fixed rate and has its answers checked; it goes on after the flood. All share the
+machine; the record says who used how much of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import resource
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artifact_requests import make
+from crossmarket.artifact.artifact import Artifact
+from measuring import report
+from service import Ask, Server, serve
+from serving_load import Reply, load, spread, wrk
+from serving_markets import Oracle
+
+SIZES, LEAST, PROBES, WINDOW, ASKED = (8, 32, 128), 1000, 16, 0.5, 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=60, help="of the flood")
+    parser.add_argument("--peak-seconds", type=int, default=15, help="of each smaller loop")
+    parser.add_argument("--calm-seconds", type=int, default=10, help="before and after")
+    parser.add_argument("--rate", type=float, default=100, help="of the probe, requests a second")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        artifact = make(Path(place) / "artifact")
+        market = Artifact.from_pretrained(artifact).market("xx")
+        asks = [Ask("xx", user) for user in market.users.ids[:ASKED]]
+        with serve(artifact) as server:
+            peaks = {size: wrk(server.port, asks, options.peak_seconds, size) for size in SIZES}
+            assert not any(peak["failed"] + peak["refused"] for peak in peaks.values()), peaks
+            size = max(SIZES, key=lambda size: peaks[size]["requests_per_second"])
+            flood = asyncio.run(
+                overload(server, Oracle([market]), asks, max(10 * size, LEAST), options)
+            )
+            assert not server.failures(), server.failures()
+    peak = peaks[size]["requests_per_second"]
+    report(
+        "serving-overload",
+        {
+            "settings": vars(options),
+            "peaks": peaks,
+            **flood,
+            "goodput_of_peak": flood["flood"]["requests_per_second"] / peak,
+            "goal": {
+                "failed": 0,
+                "goodput_of_peak": 0.8,
+                "refused_p99_ms": 20,
+                "seconds_to_recover": 2,
+            },
+        },
+    )
+
+
+async def overload(
+    server: Server,
+    oracle: Oracle,
+    asks: list[Ask],
+    connections: int,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """The flood, with the probe before, beside and after it."""
+    chance, calm, clock = random.Random(0), options.calm_seconds, time.monotonic
+    whole = 3 * calm + 2 * options.seconds  # cut short when the time after the flood is over
+    end = float("inf")
+    asking = load(
+        server.port,
+        lambda: chance.choice(asks),
+        whole,
+        PROBES,
+        options.rate,
+        ended=lambda: clock() > end + calm,
+    )
+    probe = asyncio.create_task(asking)
+    await asyncio.sleep(calm)
+    ready: list[tuple[int, float]] = []
+    watch = asyncio.create_task(readiness(server, ready))
+    begin, used = clock(), processor_seconds(server)
+    flood = await asyncio.to_thread(wrk, server.port, asks, options.seconds, connections)
+    end = clock()
+    shares = {
+        name: (seconds - used[name]) / (end - begin)
+        for name, seconds in processor_seconds(server).items()
+    }
+    watch.cancel()
+    replies = await probe
+    wrong = [oracle.wrong(one.ask, one.body) for one in replies if one.status == 200]
+    assert not any(wrong), next(filter(None, wrong))
+    before = [one for one in replies if one.sent < begin]
+    during = [one for one in replies if begin <= one.sent < end]
+    after = [one for one in replies if one.sent >= end]
+    assert {one.status for one in before} == {200}, Counter(one.status for one in before)
+    normal = spread(one.seconds for one in before)
+    refused = [one.seconds for one in during if one.status == 503]
+    return {
+        "connections": connections,
+        "flood": flood,
+        "offered_per_second": flood["requests_per_second"] + flood["refused"] / options.seconds,
+        "probe_statuses": dict(Counter(one.status for one in during)),
+        "probe_before": normal,
+        "probe_answered": spread(one.seconds for one in during if one.status == 200),
+        "refused": spread(refused) if refused else None,
+        "seconds_to_recover": recovery(after, end, normal["p99_ms"] / 1000),
+        "readiness": dict(Counter(status for status, _ in ready)),
+        "readiness_takes": spread(seconds for _, seconds in ready),
+        "lists_checked": len(wrong),
+        "cores_used": shares,
+    }
+
+
+async def readiness(server: Server, found: list[tuple[int, float]]) -> None:
+    """Ask once a second whether the service is ready; status and seconds are added to a list."""
+    while True:
+        start = time.monotonic()
+        status, _ = await asyncio.to_thread(server.call, "GET", "/readyz")
+        found.append((status, time.monotonic() - start))
+        await asyncio.sleep(1)
+
+
+def recovery(replies: list[Reply], end: float, normal: float) -> float | None:
+    """Seconds until no half second has a request refused, or a median above the normal p99."""
+    windows: dict[int, list[Reply]] = {}
+    for one in replies:
+        windows.setdefault(int((one.sent - end) / WINDOW), []).append(one)
+    bad = [
+        place
+        for place, window in windows.items()
+        if any(one.status != 200 for one in window)
+        or np.median([one.seconds for one in window]) > normal
+    ]
+    if not windows or max(bad, default=-1) == max(windows):
+        return None  # not while it was watched
+    return (max(bad, default=-1) + 1) * WINDOW
+
+
+def processor_seconds(server: Server) -> dict[str, float]:
+    """Processor time of everybody so far; the generator's is known when it has ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
+        "server": server.cpu_seconds(),
+        "flood": children.ru_utime + children.ru_stime,
+        "probe": time.process_time(),
+    }
+
+
+if __name__ == "__main__":
+    main()

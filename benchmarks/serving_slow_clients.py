@@ -1,0 +1,182 @@
+"""500 slow clients beside healthy ones: are all of them cut off, and does anybody wait for them?
+
+    OMP_NUM_THREADS=1 python benchmarks/serving_slow_clients.py [--pairs 3 --seconds 40]
+
+Blocks without and with slow clients take turns; healthy requests come at a fixed rate, times count
+from when they were due, and every answer is checked. A third of the slow ones send a head, a
+third a body, byte by byte; a third ask for much and never read. Whoever is cut off comes back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import select
+import socket
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from artifact_requests import make
+from crossmarket.artifact.artifact import Artifact
+from crossmarket.serving.settings import Limits
+from measuring import report
+from service import Ask, Server, request, serve
+from serving_load import load, spread
+from serving_markets import Oracle
+
+CONNECTIONS, ASKED, LARGE, PIPELINED, DRIP = 16, 1000, 1000, 16, 1.0
+#: Seconds after which each kind must be closed, and what clocks and a busy machine may add.
+ALLOWED = {
+    "head": Limits.head_seconds,
+    "body": Limits.body_seconds,
+    "reading": Limits.write_seconds,
+}
+SLACK = 2.0
+
+
+class Slow(NamedTuple):
+    """A slow client: what it is slow at, its socket, when it came."""
+
+    kind: str
+    socket: socket.socket
+    since: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=3, help="blocks of each kind")
+    parser.add_argument("--seconds", type=float, default=40, help="of a block")
+    parser.add_argument("--slow", type=int, default=500, help="slow clients at any moment")
+    parser.add_argument("--rate", type=float, default=200, help="healthy requests a second")
+    options = parser.parse_args()
+    if options.seconds < Limits.write_seconds + SLACK:
+        parser.error(f"a block must outlast the limits: {Limits.write_seconds + SLACK} s or more")
+    with tempfile.TemporaryDirectory() as place:
+        artifact = make(Path(place) / "artifact")
+        market = Artifact.from_pretrained(artifact).market("xx")
+        with serve(artifact) as server:
+            values = asyncio.run(measure(server, Oracle([market]), options))
+            assert not server.failures(), server.failures()
+    goal = {"p99_ratio": 1.5, "closed_within_seconds": ALLOWED, "closed_late": 0}
+    report("serving-slow-clients", {"settings": vars(options), **values, "goal": goal})
+
+
+async def measure(server: Server, oracle: Oracle, options: argparse.Namespace) -> dict[str, Any]:
+    """Blocks without and with slow clients in turn."""
+    (market,) = oracle.versions.values()
+    asks, chance = [Ask("xx", user) for user in market.users.ids[:ASKED]], random.Random(0)
+    times: dict[str, list[float]] = {"without": [], "with": []}
+    closed: dict[str, list[float]] = {kind: [] for kind in ALLOWED}
+    before, memory = server.descriptors(), server.memory_mb()
+    with ProcessPoolExecutor(1, get_context("spawn")) as aside:
+        for kind in ("without", "with") * options.pairs:
+            asking = load(
+                server.port, lambda: chance.choice(asks), options.seconds, CONNECTIONS, options.rate
+            )
+            running = asyncio.create_task(asking)
+            if kind == "with":
+                count = (server.port, asks[0], options.slow, options.seconds)
+                held = await asyncio.get_running_loop().run_in_executor(aside, hold, *count)
+                for name, seconds in held:
+                    closed[name].append(seconds)
+            replies = await running
+            assert {one.status for one in replies} == {200}
+            wrong = [oracle.wrong(one.ask, one.body) for one in replies]
+            assert not any(wrong), next(filter(None, wrong))
+            times[kind] += [one.seconds for one in replies]
+    await asyncio.sleep(SLACK)
+    found = {kind: spread(seconds) for kind, seconds in times.items()}
+    late = sum(
+        seconds > allowed + SLACK for kind, allowed in ALLOWED.items() for seconds in closed[kind]
+    )
+    return {
+        "healthy": found,
+        "p99_ratio": found["with"]["p99_ms"] / found["without"]["p99_ms"],
+        "seconds_until_closed": {kind: extremes(closed[kind]) for kind in closed},
+        "closed_late": late,
+        "descriptors": {"before": before, "after": server.descriptors()},
+        "memory_mb": {"before": memory, "after": server.memory_mb()},
+        "lists_checked": sum(map(len, times.values())),
+    }
+
+
+def extremes(seconds: list[float]) -> dict[str, float]:
+    """How many, the shortest and the longest."""
+    return {"count": len(seconds), "min": min(seconds), "max": max(seconds)}
+
+
+def hold(port: int, ask: Ask, count: int, seconds: float) -> list[tuple[str, float]]:
+    """Keep slow clients open for some seconds.
+
+    Returns
+    -------
+    Kind and age of every one that was cut off, and of those that should have been.
+    """
+    begin, found = time.monotonic(), []
+    kinds = [tuple(ALLOWED)[number % len(ALLOWED)] for number in range(count)]
+    clients = {client.socket.fileno(): client for client in (come(port, one, ask) for one in kinds)}
+    poll = select.epoll()
+    for descriptor in clients:
+        poll.register(descriptor, select.EPOLLRDHUP)
+    next_drip = begin + DRIP
+    while (now := time.monotonic()) < begin + seconds:
+        gone = [descriptor for descriptor, _ in poll.poll(max(next_drip - now, 0))]
+        now = time.monotonic()
+        if now >= next_drip:
+            next_drip += DRIP
+            gone += [place for place, client in clients.items() if not drip(client)]
+        for descriptor in set(gone):
+            client = clients.pop(descriptor)
+            found.append((client.kind, now - client.since))
+            poll.unregister(descriptor)
+            client.socket.close()
+            new = come(port, client.kind, ask)
+            clients[new.socket.fileno()] = new
+            poll.register(new.socket, select.EPOLLRDHUP)
+    ages = overdue(clients.values(), time.monotonic())
+    for client in clients.values():
+        client.socket.close()
+    return found + ages
+
+
+def overdue(clients: Iterable[Slow], now: float) -> list[tuple[str, float]]:
+    """Kind and age of those that are still open but should not be."""
+    ages = [(client.kind, now - client.since) for client in clients]
+    return [(kind, age) for kind, age in ages if age > ALLOWED[kind] + SLACK]
+
+
+def come(port: int, kind: str, ask: Ask) -> Slow:
+    """Connect, and send what comes before one gets slow."""
+    own = socket.socket()
+    if kind == "reading":
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    own.connect(("127.0.0.1", port))
+    own.setblocking(False)
+    if kind == "head":
+        own.send(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+    elif kind == "body":
+        own.send(request("POST", "/v1/markets/xx/recommendations", b"{" + b" " * 9999)[:-9999])
+    else:
+        own.send(Ask(ask.market, ask.user, k=LARGE).raw * PIPELINED)
+    return Slow(kind, own, time.monotonic())
+
+
+def drip(client: Slow) -> bool:
+    """Send a little more; False when the connection is closed."""
+    try:
+        client.socket.send({"head": b"X: y\r\n", "body": b" ", "reading": b"\r\n"}[client.kind])
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()
