@@ -5,7 +5,6 @@ import shutil
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Error, sync_playwright
 
 _WATCH = """
 window.seen = [];
@@ -16,6 +15,8 @@ addEventListener("securitypolicyviolation", (event) => window.seen.push(event.vi
 @contextmanager
 def chromium():
     """A headless Chromium; on CI its absence is a failure, elsewhere a skip."""
+    from playwright.sync_api import Error, sync_playwright
+
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(

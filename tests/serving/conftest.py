@@ -1,6 +1,7 @@
 """A service over made markets."""
 
 import pytest
+from tests.browser import Watched, chromium
 from tests.serving.calling import ADMIN, READ, live
 from tests.serving.making import write
 
@@ -62,3 +63,33 @@ def make_service(artifact, depot):
 @pytest.fixture
 def service(make_service):
     return make_service()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a service in a context of its own; at the end nothing strange may have happened."""
+    visits = []
+
+    def start(service, *, key=READ, **options):
+        watched = Watched(browser, service.url, **options)
+        visits.append(watched)
+        if key is not None:
+            script = f"sessionStorage.setItem('crossmarket-read-key', '{key}')"
+            watched.page.add_init_script(script)
+        return watched
+
+    yield start
+    for watched in visits:
+        assert watched.trouble == []
+        assert watched.violations() == []
+        assert watched.page.evaluate("[window.ran, top.ran, document.cookie]") == [None, None, ""]
+        assert {
+            url.startswith(f"{watched.base}/") or url == "data:," for _, url in watched.asked
+        } == {True}
+        watched.page.close()

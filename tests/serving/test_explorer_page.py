@@ -1,21 +1,9 @@
-"""The explorer in a real browser: by keyboard, on a phone, with a key, against hostile texts."""
+"""The explorer in a real browser: by keyboard, with a key, through links of colleagues."""
 
 import pytest
-from tests.browser import Watched, chromium
 from tests.serving.calling import READ, live
-from tests.serving.exploring import METRICS, source_of, write, write_usual
-from tests.serving.payloads import payloads
-
-VIEWS = ("Lists", "Compare", "Similar items", "Markets", "Resemblance", "Quality", "Prompts")
-FRAGMENTS = ("lists", "compare", "similar", "markets", "resemblance", "quality", "prompts")
-HOSTILE = payloads(500)
-LONG = ["x" * 256, "é" * 128, *HOSTILE[:38]]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
+from tests.serving.exploring import METRICS, write_usual
+from tests.serving.visiting import VIEWS, show, texts
 
 
 @pytest.fixture(scope="module")
@@ -23,62 +11,6 @@ def usual(tmp_path_factory):
     place = tmp_path_factory.mktemp("usual")
     with live(place / "log", artifact=write_usual(place / "artifact")) as service:
         yield service
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory):
-    """Two markets in which every id, every title and every name of a metric is a payload."""
-    place = tmp_path_factory.mktemp("hostile")
-    users, items, titles = HOSTILE[:8], HOSTILE, dict(zip(HOSTILE, reversed(HOSTILE), strict=True))
-    metrics = {"protocol": HOSTILE[0], "seed": 0, "metrics": dict.fromkeys(HOSTILE[:40], 0.5)}
-    metrics["alone"] = metrics["metrics"]
-    sources = [source_of("aa", items, users=users, titles=titles, metrics=metrics),
-               source_of("bb", items, users=users)]  # fmt: skip
-    with live(place / "log", artifact=write(place / "artifact", items, sources)) as service:
-        yield service
-
-
-@pytest.fixture
-def visit(browser):
-    """Opens a service in a context of its own; at the end nothing strange may have happened."""
-    visits = []
-
-    def start(service, *, key=READ, **options):
-        watched = Watched(browser, service.url, **options)
-        visits.append(watched)
-        if key is not None:
-            script = f"sessionStorage.setItem('crossmarket-read-key', '{key}')"
-            watched.page.add_init_script(script)
-        return watched
-
-    yield start
-    for watched in visits:
-        assert watched.trouble == []
-        assert watched.violations() == []
-        assert watched.page.evaluate("[window.ran, top.ran, document.cookie]") == [None, None, ""]
-        assert {
-            url.startswith(f"{watched.base}/") or url == "data:," for _, url in watched.asked
-        } == {True}
-        watched.page.close()
-
-
-def show(watched, view, **values):
-    """Show a view by its address, as a link of a colleague would."""
-    watched.page.evaluate(
-        """async ([view, values]) => {
-            const { go } = await import("./explorer/state.js");
-            const once = { once: true };
-            const turned = new Promise((done) => addEventListener("hashchange", done, once));
-            go(view, values);
-            await turned;
-        }""",
-        [view, values],
-    )
-    watched.settle()
-
-
-def texts(watched, selector):
-    return watched.page.locator(selector).all_text_contents()
 
 
 def focus_by_tab(watched, selector, most=60):
@@ -102,7 +34,7 @@ def test_every_view_is_reached_and_used_by_keyboard(visit, usual):
     watched = visit(usual)
     watched.open()
     press = watched.page.keyboard.press
-    for name, title in zip(FRAGMENTS, VIEWS, strict=True):
+    for name, title in VIEWS.items():
         focus_by_tab(watched, f"#view-{name}")
         press("Enter")
         watched.page.locator("h1", has_text=title).wait_for()
@@ -190,55 +122,6 @@ def test_what_was_not_measured_is_said(visit, usual):
     assert "Not measured: de." in told
 
 
-def test_a_phone_never_scrolls_sideways(visit, hostile):
-    watched = visit(hostile, viewport={"width": 390, "height": 844})
-    watched.open()
-    for view, values in (
-        ("lists", {"by": "user", "user": HOSTILE[0], "k": 40}),
-        ("lists", {"by": "history", "item": [*LONG[:2], *HOSTILE[:2]]}),
-        ("compare", {"by": "history", "item": HOSTILE[:2]}),
-        ("similar", {"item": HOSTILE[7], "k": 40}),
-        *((name, {}) for name in FRAGMENTS),
-    ):
-        show(watched, view, **values)
-        widths = watched.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert widths[0] <= widths[1] == 390, (view, widths)
-
-
-def test_hostile_texts_are_only_texts(visit, hostile):
-    watched = visit(hostile)
-    watched.open("#<img src=x onerror=window.ran=1>?market=<script>window.ran=1</script>")
-    history = {"by": "history", "item": HOSTILE[-3:], "k": 500}
-    show(watched, "lists", market="aa", **history)
-    assert sorted(texts(watched, ".what > a .id")) == sorted(HOSTILE[:-3])
-    assert sorted(texts(watched, ".what > a .title")) == sorted(HOSTILE[3:])
-    assert set(texts(watched, ".reasons .id")) == set(HOSTILE[-3:])
-    show(watched, "lists", market="bb", by="user", user=HOSTILE[0], seen=True, k=500)
-    assert sorted(texts(watched, ".what > a .id")) == sorted(HOSTILE)
-    show(watched, "lists", market="aa", by="user", user=HOSTILE[99])
-    assert texts(watched, ".note .id") == [HOSTILE[99]]
-    show(watched, "compare", left="aa", right="bb", **history)
-    assert len(texts(watched, ".sides .what > a .id")) == 2 * 497
-    for item in HOSTILE[::250]:
-        show(watched, "similar", market="aa", item=item, k=500)
-        assert len(texts(watched, ".what > a .id")) == 499
-        assert texts(watched, "h2 .id") == [item]
-    watched.page.locator(".what > a").first.click()
-    watched.settle()
-    for name in FRAGMENTS[3:]:
-        show(watched, name)
-    show(watched, "quality")
-    assert set(HOSTILE[:40]) <= set(texts(watched, "th"))
-    for view, selector in (("similar", "#item"), ("lists", "#history")):
-        show(watched, view, by="history")
-        for start in ("<", "j"):
-            watched.page.fill(selector, "")
-            watched.page.type(selector, start)
-            watched.page.locator("[role=option]").first.wait_for()
-            assert len(texts(watched, "[role=option]")) == 12
-            watched.page.locator("[role=option]").last.click()
-
-
 def test_the_key_stays_in_memory_unless_told_otherwise(visit, usual):
     watched = visit(usual, key=None)
     watched.open("#markets")
@@ -286,28 +169,12 @@ def test_what_is_gone_is_not_replaced_in_silence(visit, usual):
     assert texts(watched, "[role=alert]") == ["No such version of the market is in memory."]
 
 
-def test_the_watch_sees_what_a_page_would_do(browser, usual):
-    watched = Watched(browser, usual.url)
-    watched.open()
-    code = """(text) => document.body.insertAdjacentHTML("beforeend", text)"""
-    for text in (
-        "<img src=x onerror=window.ran=1>",
-        "<img src=//evil.example/x>",
-        "<p style=top:0>",
-    ):
-        watched.page.evaluate(code, text)
-    watched.page.wait_for_timeout(50)
-    assert {"script-src-attr", "img-src", "style-src-attr"} <= set(watched.violations())
-    assert len(watched.trouble) >= 3
-    watched.page.close()
-
-
 def test_histories_are_typed_as_they_are_read(visit, usual):
     watched = visit(usual)
     watched.open()
     code = """async (ids) => { const own = await import("./explorer/ids.js");
         return own.parse(own.format(ids)); }"""
-    for ids in (["a", "b"], ["a,b", 'say "x"', " c"], ['"', "é,"], ['""', "\t"], HOSTILE, []):
+    for ids in (["a", "b"], ["a,b", 'say "x"', " c"], ['"', "é,"], ['""', "\t"], []):
         assert watched.page.evaluate(code, ids) == ids
     watched.page.check("#by-history")
     watched.page.fill("#history", ' item-01 ,, item-02\n\n"item-03","a,b"\n item-01')
