@@ -37,6 +37,13 @@ class Server:
 
     def call(self, method: str, path: str, body: Any = None, *, admin: bool = False) -> Any:
         """One request; returns status and parsed body."""
+        status, content = self.call_bytes(method, path, body, admin=admin)
+        return status, json.loads(content)
+
+    def call_bytes(
+        self, method: str, path: str, body: Any = None, *, admin: bool = False
+    ) -> tuple[int, bytes]:
+        """One request; returns status and body as it came."""
         port = self.admin_port if admin else self.port
         assert port is not None
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
@@ -46,7 +53,7 @@ class Server:
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            return answer.status, answer.read()
         finally:
             connection.close()
 
