@@ -6,11 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from crossmarket.models.config import ModelConfig, merge_values
+from crossmarket.models.config import ModelConfig, TrainingConfig, merge_values
 from crossmarket.models.dcmpt.prompts import PromptKind
 from crossmarket.models.presets import SOFTMAX_TABLES
 from crossmarket.models.tables import ObjectiveConfig, TableConfig
-from crossmarket.training.loop import Schedule
 
 
 class WRDConfig(ModelConfig):
@@ -52,8 +51,8 @@ class AMRDDConfig(ModelConfig):
     length: int = Field(50, ge=2, description="K: observed item and K-1 others. Source: none; 50.")
 
 
-class DCMPTConfig(ModelConfig):
-    """Settings of `DCMPT`."""
+class PromptConfig(ModelConfig):
+    """What is frozen, what the prompts are, and which losses they learn by."""
 
     backbone: TableConfig = Field(TableConfig(), description="Pre-training (eq. 4).")
     teacher: TableConfig = Field(TableConfig(), description="Teacher, trained on the target alone.")
@@ -107,19 +106,6 @@ class DCMPTConfig(ModelConfig):
     distillation_users: int = Field(
         16, ge=1, description="Users of a step's distillation terms. Source: DCMPT, batch size 16."
     )
-    learning_rate: float = Field(1e-4, gt=0, description="Rate of Adam. Source: DCMPT, 1e-4.")
-    reg: float = Field(1e-6, ge=0, description="L2 penalty of the prompts. Source: DCMPT, 1e-6.")
-    epochs: int = Field(100, ge=0, description="Most epochs of the prompt stage. Source: none.")
-    patience: int = Field(
-        10, ge=1, description="Evaluations without a better validation NDCG@10. Source: DCMPT, 10."
-    )
-    evaluate_every: int = Field(1, ge=1, description="Epochs between evaluations. Source: ours.")
-    popularity: tuple[float, ...] = Field(
-        (0.0,),
-        min_length=1,
-        description="Weights tried for the log training count added to the scores; the best on "
-        "validation is kept. Source: control (f); off.",
-    )
 
     def task_objective(self) -> ObjectiveConfig:
         """Task loss of the prompt stage; scores are compared as the backbone compares them."""
@@ -128,9 +114,19 @@ class DCMPTConfig(ModelConfig):
         fields = set(ObjectiveConfig.model_fields)
         return ObjectiveConfig(**self.backbone.model_dump(include=fields))
 
-    def schedule(self) -> Schedule:
-        """Return the loop's view of the prompt stage."""
-        return Schedule(self.epochs, self.learning_rate, self.patience, self.evaluate_every)
+
+class DCMPTConfig(TrainingConfig, PromptConfig):
+    """Settings of `DCMPT`; the training is that of the prompts."""
+
+    learning_rate: float = Field(1e-4, gt=0, description="Rate of Adam. Source: DCMPT, 1e-4.")
+    reg: float = Field(1e-6, ge=0, description="L2 penalty of the prompts. Source: DCMPT, 1e-6.")
+    epochs: int = Field(100, ge=0, description="Most epochs of the prompt stage. Source: none.")
+    popularity: tuple[float, ...] = Field(
+        (0.0,),
+        min_length=1,
+        description="Weights tried for the log training count added to the scores; the best on "
+        "validation is kept. Source: control (f); off.",
+    )
 
 
 #: The paper's settings where it gives them.
