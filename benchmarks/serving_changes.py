@@ -108,6 +108,17 @@ class Administrator:
         status, now = server.call("GET", f"/v1/markets/{name}")
         assert (now["version"] if status == 200 else None) == after.current, (path, now)
 
+    def settle(self, served: dict[str, str]) -> str:
+        """Take in what is served after a kill: `old`, or `new` where a change came through."""
+        pending, self.pending = self.pending, None
+        if served == self.current():
+            return "old"
+        assert pending is not None, (served, self.current())
+        name, after = pending
+        self.lines[name] = after
+        assert served == self.current(), (served, self.current())
+        return "new"
+
     def may_be_absent(self, name: str, sent: float, answered: float) -> bool:
         """Whether a market may have been unknown at some moment of a request."""
         return any(start <= answered and sent <= end for start, end in self.absent.get(name, ()))
