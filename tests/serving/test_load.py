@@ -1,9 +1,21 @@
-"""What a few clients may cost all others."""
+"""What a few clients may cost all others, and what comes while they are served."""
 
+import random
+import shutil
 import socket
 import time
 
-from tests.serving.test_wire import get
+import polars as pl
+from tests.artifact.making import copy_of
+from tests.serving.calling import call, part, swap
+from tests.serving.making import ITEMS
+from tests.serving.test_wire import JSON, POST, get, status
+from tests.small import markets
+
+from crossmarket.artifact.artifact import Artifact
+from crossmarket.data.dataset import MarketDataset
+from crossmarket.packaging.tuning import tune_market
+from crossmarket.training.options import RunOptions
 
 ASKED = 60
 
@@ -28,3 +40,46 @@ def test_answers_that_nobody_reads_do_not_pile_up(running):
     assert received < size * ASKED / 2
     assert '"level":"error"' not in running.errors()
     assert running.get("/livez").status_code == 200
+
+
+def test_changed_bytes_are_refused_or_answered_and_never_fail_inside(running):
+    draw = random.Random(0)
+    body = b'{"history": ["%s"], "k": 3}' % ITEMS[0].encode()
+    post = POST + JSON + b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    statuses = set()
+    for sent in (get("/v1/markets"), post) * 100:
+        data = bytearray(sent)
+        for _ in range(draw.choice([1, 2, 5])):
+            start = draw.randrange(len(data))
+            stop = start + draw.choice([1, 1, 8])
+            data[start : draw.choice([start, stop])] = draw.randbytes(draw.choice([0, 1, 8]))
+        with running.connect() as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            try:
+                statuses.add(status(connection.recv(65536)))
+            except ConnectionError:
+                statuses.add(None)
+    assert {200, 400} <= statuses <= {None, *range(200, 500)}
+    assert '"level":"error"' not in running.errors()
+    assert status(running.exchange(post)) == 200
+
+
+def test_a_market_that_is_tuned_elsewhere_joins_and_no_other_answers_otherwise(
+    make_service, depot, tmp_path
+):
+    own, workshop = (copy_of("dcmpt, paper", tmp_path / name) for name in ("own", "workshop"))
+    service = make_service(artifact=own)
+    path = "/v1/markets/{}/users/{}/recommendations"
+    asked = [path.format(name, part(f"{name}-03")) for name in ("de", "mx", "uk")]
+    before = [call(service.public, "GET", one).content for one in asked]
+    table = markets().to_frame().filter(market="uk")
+    data = MarketDataset.from_frame(table.with_columns(market=pl.lit("jp")))
+    tuned = tune_market(workshop, data, "jp", config={"epochs": 1}, options=RunOptions(threads=1))
+    shutil.copytree(workshop / "markets" / "jp", depot / "jp-1")
+    assert swap(service, "jp", version=tuned.version).json()["changed"]
+    answer = call(service.public, "GET", path.format("jp", "uk-03")).json()
+    assert (answer["version"], answer["strategy"]) == (tuned.version, "prompted")
+    expected = Artifact.open(workshop).recommend("jp", "uk-03")
+    assert [one["id"] for one in answer["items"]] == [one.item_id for one in expected.items]
+    assert [call(service.public, "GET", one).content for one in asked] == before
