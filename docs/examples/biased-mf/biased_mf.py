@@ -12,12 +12,7 @@ from crossmarket.graph.bipartite import NodeMap
 from crossmarket.models.config import ModelConfig
 from crossmarket.models.layers import embedding
 from crossmarket.models.network import FittedNetwork
-from crossmarket.models.pointwise import (
-    MarketsConfig,
-    PairNetwork,
-    PointwiseRecommender,
-    fit_pointwise,
-)
+from crossmarket.models.pointwise import MarketsConfig, PairNetwork, PointwiseRecommender
 
 
 class BiasedMFConfig(MarketsConfig):
@@ -82,12 +77,4 @@ class BiasedMF(PointwiseRecommender):
         self, train: MarketDataset, valid: MarketDataset | None
     ) -> FittedNetwork[BiasedMFNetwork]:
         """Train over `self._nodes`, the users and items of the markets that are learned."""
-        return fit_pointwise(
-            lambda: BiasedMFNetwork(self._nodes, self.config),
-            self._nodes,
-            train,
-            valid,
-            self.config,
-            self.options,
-            name=self.name,
-        )
+        return self._fit_pointwise(lambda: BiasedMFNetwork(self._nodes, self.config), train, valid)

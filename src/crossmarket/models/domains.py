@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap
 from crossmarket.models.network import FittedNetwork
-from crossmarket.models.pointwise import PairNetwork, PointwiseRecommender, fit_pointwise
+from crossmarket.models.pointwise import PairNetwork, PointwiseRecommender
 from crossmarket.training.examples import Examples
 
 #: Positions of the two domains.
@@ -122,13 +122,6 @@ class DomainRecommender(PointwiseRecommender):
         self, train: MarketDataset, valid: MarketDataset | None
     ) -> FittedNetwork[DomainNetwork]:
         domains = Domains.of(train, self._nodes, self.target)
-        return fit_pointwise(
-            lambda: self._build(domains),
-            self._nodes,
-            train,
-            valid,
-            self.config,
-            self.options,
-            name=self.name,
-            judged=(self.target,),
+        return self._fit_pointwise(
+            lambda: self._build(domains), train, valid, judged=(self.target,)
         )

@@ -14,7 +14,7 @@ from crossmarket.models.layers import perceptron
 from crossmarket.models.maml import MetaConfig, PretrainedNMFConfig, StageConfig, fit_maml
 from crossmarket.models.network import FittedNetwork, freeze, settle, stage_config
 from crossmarket.models.nmf import NMFConfig, NMFNetwork, fit_nmf
-from crossmarket.models.pointwise import PairNetwork, PointwiseRecommender, fit_pointwise
+from crossmarket.models.pointwise import PairNetwork, PointwiseRecommender
 
 
 class NMFForecConfig(PretrainedNMFConfig):
@@ -81,14 +81,10 @@ class NMFForec(PointwiseRecommender):
         self._stages = self._shared(train, valid)
         # Stages come in the order of training.
         *_, trunk = self._stages.values()
-        return fit_pointwise(
+        return self._fit_pointwise(
             lambda: ForkedNetwork(trunk.network, self.config.head, self.config.frozen_layers),
-            self._nodes,
             train,
             valid,
-            self.config,
-            self.options,
-            name=self.name,
             learn_from=[self.target],
         )
 

@@ -18,7 +18,6 @@ from crossmarket.models.pointwise import (
     PairNetwork,
     PointwiseConfig,
     PointwiseRecommender,
-    fit_pointwise,
 )
 from crossmarket.training.examples import Examples
 
@@ -185,13 +184,4 @@ class MultiTaskRecommender(PointwiseRecommender):
         tasks, judged = list(range(len(markets))), None
         if self.config.tasks == "target" and len(markets) > 1:
             tasks, judged = [int(market != self.target) for market in markets], [self.target]
-        return fit_pointwise(
-            lambda: self._build(tasks),
-            self._nodes,
-            train,
-            valid,
-            self.config,
-            self.options,
-            name=self.name,
-            judged=judged,
-        )
+        return self._fit_pointwise(lambda: self._build(tasks), train, valid, judged=judged)

@@ -23,7 +23,6 @@ from crossmarket.models.pointwise import (
     PairNetwork,
     PairScorer,
     PointwiseRecommender,
-    fit_pointwise,
 )
 from crossmarket.training.examples import Examples
 from crossmarket.training.histories import Histories
@@ -168,14 +167,8 @@ class NATR(PointwiseRecommender):
             self._mf = fit_mf(sources, train, valid, settings, self.options)
         self._known, vectors = self._given_vectors(train, sources)
         histories = self._histories(train)
-        return fit_pointwise(
-            lambda: NATRNetwork(self._nodes, vectors, histories, self.config),
-            self._nodes,
-            train,
-            valid,
-            self.config,
-            self.options,
-            name=self.name,
+        return self._fit_pointwise(
+            lambda: NATRNetwork(self._nodes, vectors, histories, self.config), train, valid
         )
 
     def _given_vectors(self, train: MarketDataset, sources: list[str]) -> tuple[Rows, Tensor]:

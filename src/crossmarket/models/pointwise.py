@@ -236,7 +236,29 @@ class PointwiseRecommender(Recommender):
     def _learn(
         self, train: MarketDataset, valid: MarketDataset | None
     ) -> FittedNetwork[PairNetwork]:
-        """Train the network over `self._nodes`, by `fit_pointwise` once or stage by stage."""
+        """Train the network over `self._nodes`: by `_fit_pointwise`, or stage by stage."""
+
+    def _fit_pointwise(
+        self,
+        build: Callable[[], P],
+        train: MarketDataset,
+        valid: MarketDataset | None,
+        *,
+        learn_from: Sequence[str] | None = None,
+        judged: Sequence[str] | None = None,
+    ) -> FittedNetwork[P]:
+        """Train a network on the system's own settings, see `fit_pointwise`."""
+        return fit_pointwise(
+            build,
+            self._nodes,
+            train,
+            valid,
+            self.config,
+            self.options,
+            name=self.name,
+            learn_from=learn_from,
+            judged=judged,
+        )
 
     def _scorable(self) -> Rows:
         return self._nodes.items

@@ -18,7 +18,6 @@ from crossmarket.models.pointwise import (
     MarketsConfig,
     PairNetwork,
     PointwiseRecommender,
-    fit_pointwise,
 )
 
 #: 2^64 over the golden ratio, as a signed number: its multiples scatter (Fibonacci hashing).
@@ -104,12 +103,4 @@ class WideDeep(PointwiseRecommender):
         self, train: MarketDataset, valid: MarketDataset | None
     ) -> FittedNetwork[WideDeepNetwork]:
         network = CrossedNetwork if self.config.cross_buckets else WideDeepNetwork
-        return fit_pointwise(
-            lambda: network(self._nodes, self.config),
-            self._nodes,
-            train,
-            valid,
-            self.config,
-            self.options,
-            name=self.name,
-        )
+        return self._fit_pointwise(lambda: network(self._nodes, self.config), train, valid)

@@ -14,7 +14,7 @@ from crossmarket.graph.bipartite import NodeMap
 from crossmarket.models.config import ModelConfig
 from crossmarket.models.multi_task import M3REC_ENCODER
 from crossmarket.models.network import FittedNetwork
-from crossmarket.models.pointwise import PointwiseRecommender, fit_pointwise
+from crossmarket.models.pointwise import PointwiseRecommender
 from crossmarket.models.star.network import StarConfig, StarNetwork
 from crossmarket.training.examples import NegativePool
 
@@ -47,15 +47,7 @@ class Star(PointwiseRecommender):
             for market in nodes.markets
         ]
         users, items = [list(part) for part in zip(*shares, strict=True)]
-        return fit_pointwise(
-            lambda: StarNetwork(nodes, config, users, items),
-            nodes,
-            train,
-            valid,
-            config,
-            self.options,
-            name=self.name,
-        )
+        return self._fit_pointwise(lambda: StarNetwork(nodes, config, users, items), train, valid)
 
 
 def example_shares(
