@@ -8,12 +8,14 @@ from tests.commands import tree
 from tests.small import TINY, markets, result_of, settings, store, with_parts
 
 from crossmarket.errors import DataError, UsageError
-from crossmarket.evaluation.evaluator import METRICS
+from crossmarket.evaluation.evaluator import METRICS, evaluate_market, summarise
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.checking import check_path
 from crossmarket.experiments.locking import locked
 from crossmarket.experiments.run import Run, RunSettings, resolve_settings, restrict
 from crossmarket.experiments.stored_split import read_split
+from crossmarket.models.registry import find_model
+from crossmarket.training.options import RunOptions
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +97,38 @@ def test_evaluate_keeps_means_and_per_user_values(fitted):
     for metric in METRICS:
         means = [row[metric] for row in result["markets"].values()]
         assert result["macro"][metric] == pytest.approx(sum(means) / 2)
+
+
+def test_what_the_other_markets_are_worth_is_measured_on_the_same_users(tmp_path):
+    run, target = (
+        create(tmp_path / name, model="popularity", values={"markets": name})
+        for name in ("all", "target")
+    )
+    plain = run.evaluate(Protocol())
+    assert "alone" not in plain
+    told = run.evaluate(Protocol(), alone=True)
+    wanted = target.evaluate(Protocol())
+    assert told["alone"] == {name: wanted[name] for name in ("markets", "macro", "micro", "users")}
+    assert told["markets"] == plain["markets"]
+    folders = [one.path / "ratio-full" for one in (run, target)]
+    alone = pl.read_parquet(folders[0] / "evaluation-alone.parquet")
+    assert alone.equals(pl.read_parquet(folders[1] / "evaluation.parquet"))
+    # What was measured once is not lost by an evaluation that does not ask for it.
+    assert run.evaluate(Protocol()) == told
+
+
+def test_a_trained_system_learns_alone_beside_its_stages(tmp_path):
+    run = create(tmp_path / "run")
+    before = run.evaluate(Protocol())
+    told = run.evaluate(Protocol(), alone=True)
+    assert told["markets"] == before["markets"] != told["alone"]["markets"]
+    split = run.split(Protocol()).select_markets(["uk"])
+    assert split.train.markets == ("uk",)
+    options = RunOptions(seed=run.settings.seed, threads=run.settings.threads)
+    model = find_model("dcmpt").from_config(run.settings.config, options=options)
+    model.fit(split.train, target="uk", valid=split.valid)
+    part = evaluate_market(model, Protocol(), run.split(Protocol()), "uk")
+    assert told["alone"]["markets"]["uk"] == summarise([part])["markets"]["uk"]
 
 
 def test_a_rerun_computes_nothing_and_gives_the_same_bytes(fitted, monkeypatch):

@@ -101,6 +101,11 @@ def test_an_evaluation_travels_with_the_market(tmp_path):
     save_pretrained(run, tmp_path / "artifact")
     stored = json.loads((tmp_path / "artifact" / "markets" / "mx" / "metrics.json").read_text())
     assert stored["metrics"] == found["markets"]["mx"]
+    assert "alone" not in stored
+    found = run.evaluate(run.settings.protocol, alone=True)
+    save_pretrained(run, tmp_path / "artifact")
+    market = Artifact.from_pretrained(tmp_path / "artifact").market("mx")
+    assert market.metrics["alone"] == found["alone"]["markets"]["mx"]
     assert Artifact.from_pretrained(tmp_path / "artifact")
 
 

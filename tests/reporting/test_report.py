@@ -24,7 +24,6 @@ from crossmarket.errors import DataError, UsageError
 from crossmarket.evaluation.evaluator import (
     LIST_METRICS,
     METRICS,
-    MarketEvaluation,
 )
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.run import Run, resolve_settings
@@ -334,7 +333,8 @@ def test_tests_are_paired_and_corrected(fitted, control):
     from statsmodels.stats.multitest import multipletests
 
     (evaluation,) = fitted.evaluations
-    rows = {row.name: row for row in standings(evaluation, control)["recall@10"]}
+    others = pl.concat([one.per_user for one in control.values()])
+    rows = {row.name: row for row in standings(evaluation, others)["recall@10"]}
     p_values, own, others = [], {}, {}
     for market in evaluation.markets:
         both = evaluation.per_user.filter(market=market).join(
@@ -357,6 +357,19 @@ def test_tests_are_paired_and_corrected(fitted, control):
     assert rows["macro"].mean == pytest.approx(np.mean([own[m].mean() for m in own]))
 
 
+def test_the_gain_from_the_other_markets_is_told_where_it_was_measured(copy, page, undrawn):
+    caption = "NDCG@10 against the same system learned from the market alone"
+    assert caption not in page
+    assert "crossmarket evaluate RUN --alone" in page
+    result = Run.open(copy).evaluate(RATIO, alone=True)
+    rows = table(render_report(read_run(copy)), caption)
+    assert list(rows) == ["de", "mx", "uk", "macro", "micro"]
+    for name, cells in rows.items():
+        own, other = ({**one["markets"], **one}[name] for one in (result, result["alone"]))
+        assert cells[:2] == pytest.approx([own["ndcg@10"], other["ndcg@10"]])
+        assert cells[2] == pytest.approx(own["ndcg@10"] - other["ndcg@10"])
+
+
 def test_the_macro_interval_keeps_the_users_of_each_market(monkeypatch):
     generator = np.random.default_rng(0)
     values = {"a": generator.normal(0, 1, 400), "b": generator.normal(1, 2, 60)}
@@ -364,10 +377,7 @@ def test_the_macro_interval_keeps_the_users_of_each_market(monkeypatch):
     for market, own in values.items():
         users = [str(user) for user in range(len(own))]
         frames[market] = pl.DataFrame({"market": market, "user_id": users, "m@10": own})
-    nothing = {
-        market: MarketEvaluation(frame.with_columns(pl.lit(0.0).alias("m@10")), {}, frame)
-        for market, frame in frames.items()
-    }
+    nothing = pl.concat(frames.values()).with_columns(pl.lit(0.0).alias("m@10"))
     macro = np.mean([own.mean() for own in values.values()])
     result = {
         "markets": {market: {"m@10": own.mean()} for market, own in values.items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,6 +127,12 @@ def evaluate(
     refit: Annotated[
         bool | None, typer.Option(help="Evaluate the model refitted on training + validation.")
     ] = None,
+    alone: Annotated[
+        bool,
+        typer.Option(
+            "--alone", help="Also learn each target from itself alone: the gain from the others."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Rank the held-out interactions of every target and print the metrics."""
@@ -136,7 +143,7 @@ def evaluate(
     chosen = opened.protocol(
         protocol, **{name: value for name, value in options.items() if value is not None}
     )
-    result = opened.evaluate(chosen, progress=True)
+    result = opened.evaluate(chosen, alone=alone, progress=True)
     if as_json:
         typer.echo(json.dumps(result, indent=2))
         return
@@ -277,16 +284,28 @@ def _metric_table(result: dict[str, Any]) -> Table:
         "market",
         "users",
         *metrics,
+        *(("alone", "gain") if "alone" in result else ()),
         "trainable",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
     )
     for market, row in result["markets"].items():
-        cells = [f"{row[name]:.4f}" for name in metrics]
+        cells = _metric_cells(metrics, row, result.get("alone", {}).get("markets", {}).get(market))
         table.add_row(market, f"{row['users']:,}", *cells, f"{result['trainable'][market]:,}")
     table.add_section()
-    cells = [f"{result['macro'][name]:.4f}" for name in metrics]
+    cells = _metric_cells(metrics, result["macro"], result.get("alone", {}).get("macro"))
     total = sum(result["trainable"].values())
     table.add_row("macro", f"{result['users']:,}", *cells, f"{total:,}")
     return table
+
+
+def _metric_cells(
+    metrics: Sequence[str], row: Mapping[str, float], alone: Mapping[str, float] | None
+) -> list[str]:
+    """Values of the metrics; where it was measured, the first one alone and the gain over it."""
+    cells = [f"{row[name]:.4f}" for name in metrics]
+    if alone is not None:
+        own = alone[metrics[0]]
+        cells += [f"{own:.4f}", f"{row[metrics[0]] - own:+.4f}"]
+    return cells

@@ -54,6 +54,17 @@ class Split:
         parts = [self.train, self.valid, *([self.set_aside] if self.set_aside else [])]
         return without(sum_of([part.matrix(market) for part in parts]), self.test.matrix(market))
 
+    def select_markets(self, markets: Sequence[str]) -> Split:
+        """The parts of some markets only, over the same items."""
+        aside = self.set_aside
+        return replace(
+            self,
+            train=self.train.select_markets(markets),
+            valid=self.valid.select_markets(markets),
+            test=self.test.select_markets(markets),
+            set_aside=None if aside is None else aside.select_markets(markets),
+        )
+
     def refit(self) -> Split:
         """Move the validation part into training (for a last fit with settled choices)."""
         merged = {

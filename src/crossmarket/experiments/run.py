@@ -30,7 +30,7 @@ from crossmarket.data.readers import ReadResult, read_data
 from crossmarket.data.splits import Split
 from crossmarket.data.store import is_store, write_store
 from crossmarket.errors import DataError, UsageError
-from crossmarket.evaluation.evaluator import evaluate_market, summarise
+from crossmarket.evaluation.evaluator import MarketEvaluation, evaluate_market, summarise
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.candidates import keep_candidates
 from crossmarket.experiments.fitting import (
@@ -157,6 +157,7 @@ class Run:
         protocol: Protocol,
         targets: tuple[str, ...] | None = None,
         *,
+        alone: bool = False,
         progress: bool = False,
         report: Callable[[str, Recommender], None] = lambda market, model: None,
     ) -> dict[str, Recommender]:
@@ -168,6 +169,8 @@ class Run:
             How to split; results lie in a folder of its own.
         targets : tuple of str, optional
             Only these of the run's targets.
+        alone : bool
+            Learn each target from nothing but itself, to see what the other markets are worth.
         progress : bool
             Show progress bars on a terminal.
         report : callable
@@ -185,7 +188,9 @@ class Run:
                 threads=self.settings.threads,
                 device=self.settings.device,
                 progress=progress,
-                workspace=stage_folder(folder / "stages", self.settings.model),
+                workspace=stage_folder(
+                    folder / ("stages-alone" if alone else "stages"), self.settings.model
+                ),
                 checkpoint_seconds=checkpoint_seconds(),
                 memory=self._memory,
             )
@@ -195,13 +200,13 @@ class Run:
                 models[target] = fit_target(
                     lambda: model_class.from_config(self.settings.config, options=options),
                     protocol,
-                    split,
+                    split.select_markets([target]) if alone else split,
                     target,
                     source_split=self.settings.source_split,
                     everything=self.data.dataset,
                 )
                 report(target, models[target])
-            if targets is None:
+            if targets is None and not alone:
                 trainable = {name: model.num_trainable() for name, model in models.items()}
                 write_json(folder / "fit.json", {"trainable": trainable, "counts": split.counts()})
         return models
@@ -211,17 +216,36 @@ class Run:
         protocol: Protocol,
         models: Mapping[str, Recommender] | None = None,
         *,
+        alone: bool = False,
         progress: bool = False,
     ) -> dict[str, Any]:
         """Evaluate every target on the test part and keep the result beside the models.
 
         Models that the protocol needs and the run lacks are fitted first.
+
+        Parameters
+        ----------
+        protocol : Protocol
+            How to split and rank.
+        models : mapping of market to Recommender, optional
+            What `fit` gave under the protocol.
+        alone : bool
+            Also learn each target from nothing but itself and rank the same candidates; the
+            result then has the same means under `alone`. Measured once, it stays in the result.
+        progress : bool
+            Show progress bars on a terminal.
         """
         fitted = self.fit(protocol, progress=progress) if models is None else models
         split = self.split(protocol)
-        parts = [
-            evaluate_market(model, protocol, split, target) for target, model in fitted.items()
-        ]
+
+        def ranked(models: Mapping[str, Recommender]) -> list[MarketEvaluation]:
+            return [evaluate_market(one, protocol, split, name) for name, one in models.items()]
+
+        folder = self.path / protocol.fit_label
+        stem = "evaluation" + ("" if protocol.history == "train" else f"-{protocol.history}")
+        alone = alone or (folder / f"{stem}-alone.parquet").is_file()
+        parts = ranked(fitted)
+        others = ranked(self.fit(protocol, alone=True, progress=progress)) if alone else []
         result = {
             "protocol": protocol.label,
             "seed": self.settings.seed,
@@ -233,14 +257,17 @@ class Run:
             "data": self.data.dataset.fingerprint,
             "versions": versions(self.settings.model),
             "commit": commit(),
+            **({"alone": summarise(others)} if others else {}),
         }
-        folder = self.path / protocol.fit_label
-        name = "evaluation" + ("" if protocol.history == "train" else f"-{protocol.history}")
-        per_user = pl.concat([part.per_user for part in parts])
-        hits = pl.concat([part.hits for part in parts])
-        write_atomically(folder / f"{name}-hits.parquet", hits.write_parquet)
-        write_atomically(folder / f"{name}.parquet", per_user.write_parquet)
-        write_json(folder / f"{name}.json", result)
+        tables = {
+            f"{stem}-hits": [part.hits for part in parts],
+            f"{stem}-alone": [part.per_user for part in others],
+            stem: [part.per_user for part in parts],
+        }
+        for name, frames in tables.items():
+            if frames:
+                write_atomically(folder / f"{name}.parquet", pl.concat(frames).write_parquet)
+        write_json(folder / f"{stem}.json", result)
         return result
 
     def recommender(self, market: str) -> Recommender:

@@ -196,6 +196,7 @@ def _metrics(run: Run, market: str) -> dict[str, Any] | None:
             "protocol": found["protocol"],
             "seed": found["seed"],
             "metrics": found["markets"][market],
+            **({"alone": found["alone"]["markets"][market]} if "alone" in found else {}),
         }
         if market in found["markets"]
         else None

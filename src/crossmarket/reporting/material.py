@@ -34,12 +34,15 @@ class Evaluation:
         How it was evaluated, and what came out.
     per_user, hits : polars.DataFrame
         As in `MarketEvaluation`, of all markets.
+    alone : polars.DataFrame or None
+        As `per_user`, of the system learned from each market alone, where that was measured.
     """
 
     protocol: Protocol
     result: dict[str, Any]
     per_user: pl.DataFrame
     hits: pl.DataFrame
+    alone: pl.DataFrame | None = None
 
     @property
     def markets(self) -> tuple[str, ...]:
@@ -166,13 +169,14 @@ def _evaluations(protocol: Protocol, folder: Path) -> Iterator[Evaluation]:
         try:
             per_user = pl.read_parquet(file.with_suffix(".parquet"))
             hits = pl.read_parquet(folder / f"{stem}-hits.parquet")
+            alone = pl.read_parquet(folder / f"{stem}-alone.parquet") if "alone" in result else None
             counts = dict(per_user.group_by("market").len().iter_rows())
             expected = {market: row["users"] for market, row in result["markets"].items()}
         except (OSError, pl.exceptions.PolarsError, KeyError, TypeError, AttributeError) as error:
             raise _changed(file) from error
         if result.get("protocol") != own.label or counts != expected:
             raise _changed(file)
-        yield Evaluation(own, result, per_user, hits)
+        yield Evaluation(own, result, per_user, hits, alone)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""How good a run is: intervals over users, and paired tests against popularity."""
+"""How good a run is: intervals over users, and paired tests against a control."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -34,7 +34,7 @@ Verdict = Literal["better", "worse", "level"]
 
 @dataclass(frozen=True)
 class Standing:
-    """One metric of the run in one market, or its mean, beside popularity's.
+    """One metric of the run in one market, or its mean, beside a control's.
 
     Attributes
     ----------
@@ -47,13 +47,13 @@ class Standing:
     mean, low, high : float
         The run's mean and its 95 % bootstrap interval over users; NaN limits with one user.
     control : float
-        Mean of popularity in the same market.
+        Mean of the control in the same market.
     difference, difference_low, difference_high : float
-        The run minus popularity, with its 95 % interval.
+        The run minus the control, with its 95 % interval.
     p_value : float
         Two-sided paired t-test over users; Holm-corrected over the markets of the metric.
     wins, ties, losses : int
-        Users with whom the run does better than, as well as, worse than popularity.
+        Users with whom the run does better than, as well as, worse than the control.
     """
 
     scope: Scope
@@ -93,12 +93,11 @@ def popularity_of(
     }  # fmt: skip
 
 
-def standings(
-    evaluation: Evaluation, control: Mapping[str, MarketEvaluation]
-) -> dict[str, tuple[Standing, ...]]:
+def standings(evaluation: Evaluation, control: pl.DataFrame) -> dict[str, tuple[Standing, ...]]:
     """Every metric in every market and over all of them, `[metric]` in the order markets, means.
 
-    The macro interval and test let every market count alike, see `macro_values`.
+    `control` has the metrics of the same users, as `Evaluation.per_user`. The macro interval and
+    test let every market count alike, see `macro_values`.
 
     Raises
     ------
@@ -120,8 +119,7 @@ def standings(
     return {metric: _corrected(own) for metric, own in rows.items()}
 
 
-def _pair(evaluation: Evaluation, control: Mapping[str, MarketEvaluation]) -> pl.DataFrame:
-    others = pl.concat([one.per_user for one in control.values()])
+def _pair(evaluation: Evaluation, others: pl.DataFrame) -> pl.DataFrame:
     keys = ["market", "user_id"]
     paired = evaluation.per_user.join(others, on=keys, suffix="|control")
     if not paired.height == evaluation.per_user.height == others.height:

@@ -13,6 +13,7 @@ from crossmarket.training.loop import SELECTION_METRIC
 
 #: Metrics whose names are initials.
 _SHORT = ("ndcg", "mrr", "map")
+_POPULARITY = ("popularity", "popularity of the same market")
 _VERDICTS = {"better": "better ↑", "worse": "worse ↓", "level": "no proof"}
 
 
@@ -27,9 +28,9 @@ def quality_tables(results: Results) -> str:
     others = [metric for metric in results.evaluation.metrics if metric != SELECTION_METRIC]
     return (
         _metrics(results)
-        + _against(SELECTION_METRIC, results.standings[SELECTION_METRIC])
+        + against(SELECTION_METRIC, results.standings[SELECTION_METRIC], _POPULARITY)
         + "<details><summary>The other metrics against popularity</summary>"
-        + "".join(_against(metric, results.standings[metric]) for metric in others)
+        + "".join(against(metric, results.standings[metric], _POPULARITY) for metric in others)
         + "</details>"
     )
 
@@ -109,7 +110,8 @@ def _with_interval(text: str, value: float, interval: str) -> str:
     return f'<td class="number" data-value="{value!r}">{escape(text)}{small}</td>'
 
 
-def _against(metric: str, rows: Sequence[Standing]) -> str:
+def against(metric: str, rows: Sequence[Standing], control: tuple[str, str]) -> str:
+    """A table of a metric beside a control, given by a short and by a whole name."""
     lines = []
     for row in rows:
         interval = _interval(row.difference_low, row.difference_high, "+")
@@ -126,10 +128,10 @@ def _against(metric: str, rows: Sequence[Standing]) -> str:
                 ],
             )
         )
-    heads = ["market", "#this run", "#popularity", "#difference", "#p", "at 5 %", "#users won",
+    heads = ["market", "#this run", f"#{control[0]}", "#difference", "#p", "at 5 %", "#users won",
              "#level", "#lost"]  # fmt: skip
     return table(
-        f"{metric_name(metric)} against popularity of the same market. Paired t-tests over users; "
+        f"{metric_name(metric)} against {control[1]}. Paired t-tests over users; "
         "p-values of the markets are Holm-corrected together",
         heads,
         lines,

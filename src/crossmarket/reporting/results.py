@@ -21,7 +21,9 @@ class Results:
     evaluation : Evaluation
         The run's own.
     standings : mapping of metric to its rows
-        As `standings`.
+        As `standings`, beside popularity.
+    gains : mapping of metric to its rows, or None
+        As `standings`, beside the same system learned from each market alone.
     interactions : dict of market to int
         Training interactions of each market.
     users : polars.DataFrame
@@ -32,6 +34,7 @@ class Results:
 
     evaluation: Evaluation
     standings: Mapping[str, tuple[Standing, ...]]
+    gains: Mapping[str, tuple[Standing, ...]] | None
     interactions: dict[str, int]
     users: pl.DataFrame
     items: pl.DataFrame
@@ -50,7 +53,8 @@ def compute_results(fitted: Fitted) -> list[Results]:
         results.append(
             Results(
                 evaluation,
-                standings(evaluation, control),
+                standings(evaluation, pl.concat([one.per_user for one in control.values()])),
+                None if evaluation.alone is None else standings(evaluation, evaluation.alone),
                 sizes,
                 user_groups(evaluation, control, split),
                 item_groups(evaluation, control, split),

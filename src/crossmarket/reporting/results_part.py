@@ -16,13 +16,14 @@ from crossmarket.reporting.drawings import (
     draw_user_groups,
 )
 from crossmarket.reporting.elements import (
+    missing,
     paragraph,
     picture,
     pictures,
     sentences,
 )
 from crossmarket.reporting.material import Material
-from crossmarket.reporting.quality_part import findings, metric_name, quality_tables
+from crossmarket.reporting.quality_part import against, findings, metric_name, quality_tables
 from crossmarket.reporting.results import Results
 from crossmarket.training.loop import SELECTION_METRIC
 
@@ -56,12 +57,21 @@ def results_part(
         )
         + quality_tables(results)
         + "<h3>Transfer</h3>"
+        + _gain(results)
         + _transfer(results, description, prefix)
         + "<h3>Cold and warm users</h3>"
         + _users(results, model, prefix)
         + "<h3>Rare and frequent items</h3>"
         + _items(results, model, prefix)
     )
+
+
+def _gain(results: Results) -> str:
+    """What the other markets are worth: the run beside the same system learned alone."""
+    if results.gains is None:
+        return missing("the gain from the other markets", "crossmarket evaluate RUN --alone")
+    control = ("alone", "the same system learned from the market alone: what the others add")
+    return against(SELECTION_METRIC, results.gains[SELECTION_METRIC], control)
 
 
 def _transfer(results: Results, description: Description, prefix: str) -> str:

@@ -53,8 +53,8 @@ function metricsTable(measured) {
 function gains(measured) {
   const known = measured.filter(({ quality }) => quality.gain !== null);
   if (!known.length) {
-    return missing("Not measured: no market's folder holds the metrics of the same system learned from "
-      + "that market alone. ", "crossmarket analyse transfer-matrix", " measures which market helps which.");
+    return missing("Not measured: ", "crossmarket evaluate RUN --alone", " before packaging also learns each "
+      + "market alone, and the difference stands here.");
   }
   const names = named(known.map(({ quality }) => quality.gain));
   const unknown = measured.filter((one) => !known.includes(one)).map(({ market }) => market);
