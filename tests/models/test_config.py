@@ -31,6 +31,12 @@ class Nested(ModelConfig):
     width: int = 8
 
 
+class NestedMore(Nested):
+    """A config that builds on another."""
+
+    depth: int = 1
+
+
 def test_the_last_override_wins():
     found = config_of("toy", Nested, {"width": 2}, {"training": {"patience": 4}}, {"width": 5})
     assert found == Nested(width=5, training=TrainingConfig(epochs=3, patience=4))
@@ -51,3 +57,9 @@ def test_a_wrong_setting_is_named(override, message):
 def test_a_schedule_is_what_the_settings_say():
     settings = TrainingConfig(learning_rate=0.5, epochs=7, patience=2, evaluate_every=3)
     assert settings.schedule(0.25) == Schedule(7, 0.5, 2, 3, SELECTION_METRIC, 0.25)
+
+
+def test_a_part_keeps_what_it_knows():
+    whole = NestedMore(width=2, training=TrainingConfig(epochs=5), depth=9)
+    assert whole.part(Nested) == Nested(width=2, training=TrainingConfig(epochs=5))
+    assert whole.training.part(ModelConfig) == ModelConfig()

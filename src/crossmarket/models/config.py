@@ -10,14 +10,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from crossmarket.errors import UsageError
 from crossmarket.training.loop import Schedule
 
+C = TypeVar("C", bound="ModelConfig")
+
 
 class ModelConfig(BaseModel):
     """Hyper-parameters of one system; defaults are the paper's, unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-
-C = TypeVar("C", bound=ModelConfig)
+    def part(self, kind: type[C]) -> C:
+        """The settings that are also fields of another config, as that config."""
+        return kind.model_validate(self.model_dump(include=set(kind.model_fields)))
 
 
 class TrainingConfig(ModelConfig):

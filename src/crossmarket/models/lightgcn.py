@@ -40,7 +40,7 @@ class LightGCN(EmbeddingRecommender):
     def _fit(self, train: MarketDataset, valid: MarketDataset | None) -> None:
         merged = self.config.markets == "merged"
         markets = train.markets if merged else (self.target,)
-        settings = TableConfig(**self.config.model_dump(exclude={"markets"}))
+        settings = self.config.part(TableConfig)
         kind = "backbone" if merged else f"{self.target}-teacher"
         self._tables = fit_tables(train, valid, markets, settings, self.options, kind=kind)
         self._set_history(train)

@@ -106,7 +106,7 @@ class MAML(PointwiseRecommender):
     def _learn(
         self, train: MarketDataset, valid: MarketDataset | None
     ) -> FittedNetwork[NMFNetwork]:
-        settings = MetaConfig(**self.config.model_dump(exclude={"test_adapt"}))
+        settings = self.config.part(MetaConfig)
         self._stages = fit_maml(self._nodes, train, valid, settings, self.options)
         learned: FittedNetwork[NMFNetwork] = self._stages["maml"]
         if self.config.test_adapt == "none" or valid is None:

@@ -64,9 +64,7 @@ class RandomWalk(Recommender):
         if self.config.scores == "exact":
             self._reached = self._walk(train)
             return
-        settings = SkipGramConfig(
-            **self.config.model_dump(include=set(SkipGramConfig.model_fields))
-        )
+        settings = self.config.part(SkipGramConfig)
         self._fitted = fit_skip_gram(self._nodes, train, valid, settings, self.options)
         self._vectors = self._fitted.network.vectors().cpu().numpy()
 

@@ -91,8 +91,7 @@ class ACMR(Recommender):
         self._nodes = map_nodes(train, markets)
         if merged and not self.config.pretrain_target:
             markets = tuple(market for market in markets if market != self.target)
-        values = self.config.model_dump(include=set(ACMRNetworkConfig.model_fields))
-        settings = ACMRNetworkConfig(**values)
+        settings = self.config.part(ACMRNetworkConfig)
         with seeded(self.options.seed):
             network = ACMRNetwork(len(self._nodes.items), len(self._nodes.markets), settings)
         self._network = network.to(self.options.device)

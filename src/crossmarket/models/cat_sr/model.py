@@ -102,9 +102,7 @@ class CatSR(SequentialRecommender):
     config: CatSRConfig
 
     def _fit(self, train: MarketDataset, valid: MarketDataset | None) -> None:
-        settings = CatSRNetworkConfig(
-            **self.config.model_dump(include=set(CatSRNetworkConfig.model_fields))
-        )
+        settings = self.config.part(CatSRNetworkConfig)
         vectors = self._item_vectors(train, valid)
         self._pretrained = self._pretrain(train, valid, settings, vectors)
         with seeded(self.options.seed):

@@ -111,8 +111,7 @@ class PromptConfig(ModelConfig):
         """Task loss of the prompt stage; scores are compared as the backbone compares them."""
         if self.objective is not None:
             return self.objective
-        fields = set(ObjectiveConfig.model_fields)
-        return ObjectiveConfig(**self.backbone.model_dump(include=fields))
+        return self.backbone.part(ObjectiveConfig)
 
 
 class DCMPTConfig(TrainingConfig, PromptConfig):
