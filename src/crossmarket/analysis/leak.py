@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from crossmarket.analysis.base import Analysis, Setting
-from crossmarket.analysis.pictures import FAINT, INK, colour_of, new_figure
+from crossmarket.analysis.pictures import FAINT, INK, colour_of, in_turn, new_figure
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.evaluation.significance import compare_paired
 
@@ -68,8 +68,8 @@ def _per_user(setting: Setting, protocol: Protocol) -> pl.DataFrame:
 
 def draw(table: pl.DataFrame) -> Figure:
     """One panel a market: for each system a line from its honest to its leaky value."""
-    markets = table["market"].unique(maintain_order=True).to_list()
-    systems = table["system"].unique(maintain_order=True).to_list()
+    markets = in_turn(table, "market")
+    systems = in_turn(table, "system")
     columns = min(len(markets), 4)
     rows = -(-len(markets) // columns)
     size = (2.6 * columns + 2.0, (0.3 * len(systems) + 1.0) * rows + 0.9)

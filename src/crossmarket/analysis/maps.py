@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from crossmarket.analysis.base import Setting
 from crossmarket.analysis.fitted import fit_system
 from crossmarket.analysis.panels import add_legend, panels
-from crossmarket.analysis.pictures import colour_of
+from crossmarket.analysis.pictures import colour_of, in_turn
 from crossmarket.analysis.progress import tracked
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.data.splits import Split
@@ -164,8 +164,8 @@ def silhouette(vectors: NDArray[np.float32], names: Sequence[str]) -> float:
 
 def draw_maps(table: pl.DataFrame, heading: str) -> Figure:
     """One panel a view, one colour a market; the points are those of the first seed."""
-    views = table["view"].unique(maintain_order=True).to_list()
-    markets = table["market"].unique(maintain_order=True).to_list()
+    views = in_turn(table, "view")
+    markets = in_turn(table, "market")
     colours = colour_of(markets)
     figure, axes = panels(views, heading=heading, x_label="", value_label="")
     figure.set_size_inches(max(4.0 * len(views), 8.0), 5.2)

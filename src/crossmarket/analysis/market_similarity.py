@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crossmarket.analysis.base import Analysis, Setting
+from crossmarket.analysis.pictures import in_turn
 from crossmarket.data.describe import describe, similarity_maps
 from crossmarket.data.heatmap import heat_map_figure
 
@@ -40,7 +41,7 @@ def compute(setting: Setting) -> pl.DataFrame:
 
 def draw(table: pl.DataFrame) -> Figure:
     """Two heat maps: items in common, and purchases alike."""
-    markets = table["market"].unique(maintain_order=True).to_list()
+    markets = in_turn(table, "market")
     size = (len(markets), len(markets))
     overlap: NDArray[np.int64] = table["overlap"].to_numpy().reshape(size)
     jaccard, cosine = (table[name].to_numpy().reshape(size) for name in ("jaccard", "cosine"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from crossmarket.analysis.pictures import FAINT, INK, MARKERS, colour_of, new_figure
+from crossmarket.analysis.pictures import FAINT, INK, MARKERS, colour_of, in_turn, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,10 +89,6 @@ def _with_spread(label: str, cells: dict[tuple[Any, ...], Any]) -> str:
     return f"{label}, mean ± std" if any(std > 0 for _, std in cells.values()) else label
 
 
-def _in_turn(table: pl.DataFrame, column: str) -> list[Any]:
-    return table[column].unique(maintain_order=True).to_list()
-
-
 def grouped_bars(
     table: pl.DataFrame,
     *,
@@ -124,11 +120,11 @@ def grouped_bars(
     most : float, optional
         What the value cannot exceed; the spread then ends there.
     """
-    names, places = _in_turn(table, series), _in_turn(table, panel)
+    names, places = in_turn(table, series), in_turn(table, panel)
     colours = colour_of(names)
     cells = _cells(table, (panel, group, series), value)
     groups_of = {
-        place: _in_turn(table if same_groups else table.filter(pl.col(panel) == place), group)
+        place: in_turn(table if same_groups else table.filter(pl.col(panel) == place), group)
         for place in places
     }
     figure, axes = panels(
@@ -215,7 +211,7 @@ def lines(
     log, share_y : bool
         Whether x is logarithmic; whether all panels have the same scale.
     """
-    names, places = _in_turn(table, series), _in_turn(table, panel)
+    names, places = in_turn(table, series), in_turn(table, panel)
     colours = colour_of(names)
     cells = _cells(table, (panel, x, series), value)
     figure, axes = panels(

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from crossmarket.data.heatmap import FAINT, INK, PAPER, save, title
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ __all__ = [
     "PAPER",
     "colour_of",
     "house_style",
+    "in_turn",
     "new_figure",
     "save",
     "title",
@@ -79,3 +82,8 @@ def new_figure(
 def colour_of(names: Sequence[str]) -> dict[str, str]:
     """One colour for each name, repeated after eight."""
     return {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(names)}
+
+
+def in_turn(table: pl.DataFrame, column: str) -> list[Any]:
+    """What a column of a table holds, once each, in the order of first appearance."""
+    return table[column].unique(maintain_order=True).to_list()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from crossmarket.analysis.panels import add_legend, panels
-from crossmarket.analysis.pictures import FAINT, INK, MARKERS, colour_of
+from crossmarket.analysis.pictures import FAINT, INK, MARKERS, colour_of, in_turn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ def draw(table: pl.DataFrame, heading: str) -> Figure:
         x_label="value of the setting; dotted: the value in use",
         value_label=f"ndcg@10, {part} part" + (f", mean of {seeds} seeds" if seeds > 1 else ""),
     )
-    markets = table["market"].unique(maintain_order=True).to_list()
+    markets = in_turn(table, "market")
     for (system, name), one in zip(places, axes, strict=True):
         own = table.filter(pl.col("system") == system, pl.col("setting") == name)
         _draw_panel(one, own, markets)
@@ -37,7 +37,7 @@ def draw(table: pl.DataFrame, heading: str) -> Figure:
 
 def _draw_panel(one: Axes, table: pl.DataFrame, markets: Sequence[str]) -> None:
     """Lines over the values, evenly spaced; the mean of markets where there are several."""
-    values = table["value"].unique(maintain_order=True).to_list()
+    values = in_turn(table, "value")
     places = list(range(len(values)))
     means = table.group_by("value", "market").agg(pl.col("ndcg@10").mean())
     found = {(value, market): mean for value, market, mean in means.iter_rows()}

@@ -9,7 +9,7 @@ import polars as pl
 from crossmarket.analysis.base import Analysis, Setting, in_order
 from crossmarket.analysis.boxes import box_of, draw_boxes
 from crossmarket.analysis.panels import add_legend, panels
-from crossmarket.analysis.pictures import FAINT, INK, colour_of
+from crossmarket.analysis.pictures import FAINT, INK, colour_of, in_turn
 from crossmarket.analysis.sources import pairwise
 from crossmarket.errors import UsageError
 
@@ -50,8 +50,8 @@ def compute(setting: Setting) -> pl.DataFrame:
 
 def draw(table: pl.DataFrame) -> Figure:
     """A panel for each target, a box over the sources for each system."""
-    targets = table["target"].unique(maintain_order=True).to_list()
-    systems = table["system"].unique(maintain_order=True).to_list()
+    targets = in_turn(table, "target")
+    systems = in_turn(table, "system")
     colours = colour_of(systems)
     heading = f"Gain from one source over {table['base'][0]} on the target alone"
     figure, axes = panels(

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from crossmarket.analysis.base import Analysis, Setting
+from crossmarket.analysis.pictures import in_turn
 from crossmarket.analysis.sources import pairwise
 from crossmarket.data.heatmap import HeatMap, heat_map_figure
 from crossmarket.evaluation.significance import compare_paired, holm
@@ -80,7 +81,7 @@ def draw(table: pl.DataFrame) -> Figure:
 
 
 def _map(table: pl.DataFrame) -> HeatMap:
-    targets = [*table["target"].unique(maintain_order=True), MEAN]
+    targets = [*in_turn(table, "target"), MEAN]
     sources = [*sorted(table["source"].unique()), MEAN]
     values = np.full((len(sources), len(targets)), np.nan)
     cells = [[""] * len(targets) for _ in sources]
