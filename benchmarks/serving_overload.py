@@ -29,7 +29,7 @@ from service import Ask, Server, serve
 from serving_load import Reply, load, spread, wrk
 from serving_markets import Oracle
 
-SIZES, LEAST, PROBES, WINDOW, ASKED = (8, 32, 128), 1000, 16, 0.5, 1000
+SIZES, LEAST, PROBES, WINDOW, ASKED = (8, 32, 128), 1000, 200, 0.5, 1000
 
 
 def main() -> None:

@@ -38,6 +38,8 @@ ALLOWED = {
     "reading": Limits.write_seconds,
 }
 SLACK = 2.0
+#: Seconds over which they come; what they ask for all at once would be overload, not slowness.
+ARRIVAL = 10.0
 
 
 class Slow(NamedTuple):
@@ -55,8 +57,9 @@ def main() -> None:
     parser.add_argument("--slow", type=int, default=500, help="slow clients at any moment")
     parser.add_argument("--rate", type=float, default=200, help="healthy requests a second")
     options = parser.parse_args()
-    if options.seconds < Limits.write_seconds + SLACK:
-        parser.error(f"a block must outlast the limits: {Limits.write_seconds + SLACK} s or more")
+    least = ARRIVAL + Limits.write_seconds + SLACK
+    if options.seconds < least:
+        parser.error(f"a block must outlast the arrival and the limits: {least} s or more")
     with tempfile.TemporaryDirectory() as place:
         artifact = make(Path(place) / "artifact")
         market = Artifact.from_pretrained(artifact).market("xx")
@@ -74,18 +77,20 @@ async def measure(server: Server, oracle: Oracle, options: argparse.Namespace) -
     times: dict[str, list[float]] = {"without": [], "with": []}
     closed: dict[str, list[float]] = {kind: [] for kind in ALLOWED}
     before, memory = server.descriptors(), server.memory_mb()
+    used = dict.fromkeys(times, 0.0)
     with ProcessPoolExecutor(1, get_context("spawn")) as aside:
         for kind in ("without", "with") * options.pairs:
             asking = load(
                 server.port, lambda: chance.choice(asks), options.seconds, CONNECTIONS, options.rate
             )
-            running = asyncio.create_task(asking)
+            running, processor = asyncio.create_task(asking), server.cpu_seconds()
             if kind == "with":
                 count = (server.port, asks[0], options.slow, options.seconds)
                 held = await asyncio.get_running_loop().run_in_executor(aside, hold, *count)
                 for name, seconds in held:
                     closed[name].append(seconds)
             replies = await running
+            used[kind] += server.cpu_seconds() - processor
             assert {one.status for one in replies} == {200}
             wrong = [oracle.wrong(one.ask, one.body) for one in replies]
             assert not any(wrong), next(filter(None, wrong))
@@ -97,6 +102,9 @@ async def measure(server: Server, oracle: Oracle, options: argparse.Namespace) -
     )
     return {
         "healthy": found,
+        "cores_used": {
+            kind: spent / options.pairs / options.seconds for kind, spent in used.items()
+        },
         "p99_ratio": found["with"]["p99_ms"] / found["without"]["p99_ms"],
         "seconds_until_closed": {kind: extremes(closed[kind]) for kind in closed},
         "closed_late": late,
@@ -112,33 +120,37 @@ def extremes(seconds: list[float]) -> dict[str, float]:
 
 
 def hold(port: int, ask: Ask, count: int, seconds: float) -> list[tuple[str, float]]:
-    """Keep slow clients open for some seconds.
+    """Let slow clients come one after the other, and back when cut off, for some seconds.
 
     Returns
     -------
     Kind and age of every one that was cut off, and of those that should have been.
     """
     begin, found = time.monotonic(), []
-    kinds = [tuple(ALLOWED)[number % len(ALLOWED)] for number in range(count)]
-    clients = {client.socket.fileno(): client for client in (come(port, one, ask) for one in kinds)}
-    poll = select.epoll()
-    for descriptor in clients:
-        poll.register(descriptor, select.EPOLLRDHUP)
-    next_drip = begin + DRIP
+    due = [(begin + ARRIVAL * n / count, tuple(ALLOWED)[n % len(ALLOWED)]) for n in range(count)]
+    clients: dict[int, Slow] = {}
+    poll, next_drip = select.epoll(), begin + DRIP
     while (now := time.monotonic()) < begin + seconds:
-        gone = [descriptor for descriptor, _ in poll.poll(max(next_drip - now, 0))]
+        while due and due[0][0] <= now:
+            new = come(port, due.pop(0)[1], ask)
+            clients[new.socket.fileno()] = new
+            poll.register(new.socket, select.EPOLLRDHUP)
+        gone = {
+            place
+            for place, _ in poll.poll(
+                max(min([next_drip, *(when for when, _ in due[:1])]) - now, 0)
+            )
+        }
         now = time.monotonic()
         if now >= next_drip:
             next_drip += DRIP
-            gone += [place for place, client in clients.items() if not drip(client)]
-        for descriptor in set(gone):
-            client = clients.pop(descriptor)
+            gone |= {place for place, client in clients.items() if not drip(client)}
+        for place in gone:
+            client = clients.pop(place)
             found.append((client.kind, now - client.since))
-            poll.unregister(descriptor)
+            due.insert(0, (now, client.kind))
+            poll.unregister(place)
             client.socket.close()
-            new = come(port, client.kind, ask)
-            clients[new.socket.fileno()] = new
-            poll.register(new.socket, select.EPOLLRDHUP)
     ages = overdue(clients.values(), time.monotonic())
     for client in clients.values():
         client.socket.close()
