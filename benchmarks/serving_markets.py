@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from artifact_requests import WIDTH
 from artifact_requests import make as make_one
@@ -62,6 +63,8 @@ class Oracle:
     """Every version of every market as the artifact has it, and their lists by a full sort."""
 
     def __init__(self, markets: Iterable[Market] = ()) -> None:
+        # As many threads as the service has: another number would round scores otherwise.
+        threadpool_limits(1, user_api="blas")
         self.versions = {market.version: market for market in markets}
         self._best: dict[tuple[str, Ask], list[tuple[str, float]]] = {}
 

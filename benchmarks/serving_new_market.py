@@ -116,7 +116,8 @@ async def measure(
     oracle, loop = Oracle(opened.markets.values()), asyncio.get_running_loop()
     asks = [Ask(one.name, user) for one in opened.markets.values() for user in one.users.ids]
     recorded = {reply.ask: reply.body for reply in await each(server.port, asks, CONNECTIONS)}
-    assert not any(oracle.wrong(*one) for one in recorded.items())
+    wrong = [oracle.wrong(*one) for one in recorded.items()]
+    assert not any(wrong), next(filter(None, wrong))
 
     def outcome(reply: Reply) -> str:
         return "same" if recorded[reply.ask] == reply.body else f"changed, {reply.status}"

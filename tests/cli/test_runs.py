@@ -1,6 +1,7 @@
 """`fit`, `evaluate`, `recommend` and `check` on mini-markets, from the command line."""
 
 import json
+import shutil
 
 import polars as pl
 import pytest
@@ -78,6 +79,19 @@ def test_evaluate_prints_a_table(place, monkeypatch):
         (line,) = [line for line in shown.splitlines() if name in line.split()]
         assert f"{row['ndcg@10']:.4f}" in line
         assert f"{row['recall@10']:.4f}" in line
+
+
+def test_evaluate_tells_what_the_others_add_in_a_narrow_terminal(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    run = shutil.copytree(place / "run", tmp_path / "run")
+    shown = ok("evaluate", run, "--alone").out
+    found = ok("evaluate", run, "--json").json()
+    gains = shown[shown.index("gain from the others") :].splitlines()
+    for market, row in found["markets"].items():
+        own, alone = row["ndcg@10"], found["alone"]["markets"][market]["ndcg@10"]
+        (line,) = [line for line in gains if market in line.split()]
+        assert line.split() == [market, f"{own:.4f}", f"{alone:.4f}", f"{own - alone:+.4f}"]
+    assert "\u2026" not in shown
 
 
 def test_evaluate_under_another_protocol_and_options(place):

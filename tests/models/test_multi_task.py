@@ -12,7 +12,7 @@ from crossmarket.graph.bipartite import map_nodes
 from crossmarket.models.cross_stitch import CrossStitch, CrossStitchConfig, CrossStitchNetwork
 from crossmarket.models.mmoe import MMoE, MMoEConfig, MMoENetwork
 from crossmarket.models.multi_task import StackedLinear, StackedPairLinear
-from crossmarket.models.pointwise import PairScorer
+from crossmarket.models.pairs import PairScorer
 from crossmarket.models.star.model import Star, example_shares
 from crossmarket.models.star.network import StarConfig, StarNetwork
 from crossmarket.training.options import RunOptions

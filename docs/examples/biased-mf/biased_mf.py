@@ -12,7 +12,8 @@ from crossmarket.graph.bipartite import NodeMap
 from crossmarket.models.config import ModelConfig
 from crossmarket.models.layers import embedding
 from crossmarket.models.network import FittedNetwork
-from crossmarket.models.pointwise import MarketsConfig, PairNetwork, PointwiseRecommender
+from crossmarket.models.pairs import PairNetwork
+from crossmarket.models.pointwise import MarketsConfig, PointwiseRecommender
 
 
 class BiasedMFConfig(MarketsConfig):

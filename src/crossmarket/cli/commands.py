@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from rich import box
+from rich.table import Table
 
 from crossmarket.errors import UsageError
 
@@ -24,6 +26,15 @@ class Command:
 def example(line: str) -> str:
     """The example that a help text ends with; never wrapped, so that it can be copied."""
     return f"\b\nExample: {line}"
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without frames, whose first column is never broken and others are never cut."""
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.columns[0].no_wrap = True
+    for column in table.columns:
+        column.overflow = "fold"
+    return table
 
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `fit` made.")]

@@ -7,11 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from crossmarket.cli.commands import Command, JsonOption, example
+from crossmarket.cli.commands import Command, JsonOption, example, plain_table
 from crossmarket.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ def _list(as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"systems": facts, "broken": broken}, indent=2, ensure_ascii=False))
         return
-    table = _table("name", "paper", "trainable", "supports", "presets")
+    table = plain_table("name", "paper", "trainable", "supports", "presets")
     table.columns[2].no_wrap = True
     table.columns[2].justify = "right"
     for family in dict.fromkeys(row["family"] for row in facts):
@@ -85,21 +83,13 @@ def _show(name: str, preset: str | None, as_json: bool) -> None:
     typer.echo(f"supports: {', '.join(facts['supports']) or '-'}")
     typer.echo(f"presets: {', '.join(facts['presets']) or '-'}")
     typer.echo("settings:" if chosen is None else f"settings of preset {chosen}:")
-    table = _table("field", "value", "meaning", "source")
+    table = plain_table("field", "value", "meaning", "source")
     for setting in values:
         value = setting.value
         if not isinstance(value, str):
             value = json.dumps(value, ensure_ascii=False)
         table.add_row(setting.field, value, setting.meaning, setting.source)
     Console(markup=False).print(table)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.columns[0].no_wrap = True
-    for column in table.columns:
-        column.overflow = "fold"
-    return table
 
 
 def _facts(model: type[Recommender]) -> dict[str, Any]:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -24,6 +22,7 @@ from crossmarket.cli.commands import (
     ThreadsOption,
     example,
     parse_settings,
+    plain_table,
     split_names,
 )
 from crossmarket.cli.data import (
@@ -149,6 +148,8 @@ def evaluate(
         return
     typer.echo(f"{result['model']}, {result['protocol']}, seed {result['seed']}")
     Console().print(_metric_table(result))
+    if "alone" in result:
+        Console().print(_gain_table(result))
 
 
 def recommend(
@@ -280,32 +281,24 @@ def _choose_targets(data: ReadResult, text: str) -> tuple[str, ...]:
 
 def _metric_table(result: dict[str, Any]) -> Table:
     metrics = ("ndcg@10", "recall@10", "hit@10", "mrr@10", "coverage@10")
-    table = Table(
-        "market",
-        "users",
-        *metrics,
-        *(("alone", "gain") if "alone" in result else ()),
-        "trainable",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
+    table = plain_table("market", "users", *metrics, "trainable")
     for market, row in result["markets"].items():
-        cells = _metric_cells(metrics, row, result.get("alone", {}).get("markets", {}).get(market))
+        cells = [f"{row[name]:.4f}" for name in metrics]
         table.add_row(market, f"{row['users']:,}", *cells, f"{result['trainable'][market]:,}")
     table.add_section()
-    cells = _metric_cells(metrics, result["macro"], result.get("alone", {}).get("macro"))
+    cells = [f"{result['macro'][name]:.4f}" for name in metrics]
     total = sum(result["trainable"].values())
     table.add_row("macro", f"{result['users']:,}", *cells, f"{total:,}")
     return table
 
 
-def _metric_cells(
-    metrics: Sequence[str], row: Mapping[str, float], alone: Mapping[str, float] | None
-) -> list[str]:
-    """Values of the metrics; where it was measured, the first one alone and the gain over it."""
-    cells = [f"{row[name]:.4f}" for name in metrics]
-    if alone is not None:
-        own = alone[metrics[0]]
-        cells += [f"{own:.4f}", f"{row[metrics[0]] - own:+.4f}"]
-    return cells
+def _gain_table(result: dict[str, Any], metric: str = "ndcg@10") -> Table:
+    """What the other markets add to a metric of each target."""
+    table = plain_table("market", metric, "alone", "gain from the others")
+    alone = result["alone"]
+    for market, row in (*result["markets"].items(), ("macro", result["macro"])):
+        if market == "macro":
+            table.add_section()
+        own, other = row[metric], {**alone["markets"], **alone}[market][metric]
+        table.add_row(market, f"{own:.4f}", f"{other:.4f}", f"{own - other:+.4f}")
+    return table

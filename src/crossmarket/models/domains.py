@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap
 from crossmarket.models.network import FittedNetwork
-from crossmarket.models.pointwise import PairNetwork, PointwiseRecommender
+from crossmarket.models.pairs import PairNetwork
+from crossmarket.models.pointwise import PointwiseRecommender
 from crossmarket.training.examples import Examples
 
 #: Positions of the two domains.

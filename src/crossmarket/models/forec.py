@@ -14,7 +14,8 @@ from crossmarket.models.layers import perceptron
 from crossmarket.models.maml import MetaConfig, PretrainedNMFConfig, StageConfig, fit_maml
 from crossmarket.models.network import FittedNetwork, freeze, settle, stage_config
 from crossmarket.models.nmf import NMFConfig, NMFNetwork, fit_nmf
-from crossmarket.models.pointwise import PairNetwork, PointwiseRecommender
+from crossmarket.models.pairs import PairNetwork
+from crossmarket.models.pointwise import PointwiseRecommender
 
 
 class NMFForecConfig(PretrainedNMFConfig):

@@ -12,13 +12,9 @@ from crossmarket.graph.bipartite import NodeMap
 from crossmarket.models.config import ModelConfig
 from crossmarket.models.layers import embedding
 from crossmarket.models.network import FittedNetwork
-from crossmarket.models.pointwise import (
-    SINGLE_AND_MERGED,
-    MarketsConfig,
-    PairNetwork,
-    PointwiseRecommender,
-    fit_pointwise,
-)
+from crossmarket.models.pairs import PairNetwork
+from crossmarket.models.pointwise import MarketsConfig, PointwiseRecommender, fit_pointwise
+from crossmarket.models.presets import SINGLE_AND_MERGED
 from crossmarket.training.options import RunOptions
 
 

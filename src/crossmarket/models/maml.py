@@ -27,7 +27,8 @@ from crossmarket.models.network import (
     stage_kind,
 )
 from crossmarket.models.nmf import NMFConfig, NMFNetwork, fit_nmf
-from crossmarket.models.pointwise import PairScorer, PointwiseRecommender
+from crossmarket.models.pairs import PairScorer
+from crossmarket.models.pointwise import PointwiseRecommender
 from crossmarket.models.validation import validation_on
 from crossmarket.training.examples import Examples, ExampleSampler, MarketSampling
 from crossmarket.training.loop import epoch_generator

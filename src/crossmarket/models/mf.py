@@ -11,7 +11,8 @@ from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap, map_nodes
 from crossmarket.models.layers import embedding, pair_inner
 from crossmarket.models.network import FittedNetwork
-from crossmarket.models.pointwise import PairNetwork, PointwiseConfig, fit_pointwise
+from crossmarket.models.pairs import PairNetwork
+from crossmarket.models.pointwise import PointwiseConfig, fit_pointwise
 from crossmarket.training.options import RunOptions
 
 

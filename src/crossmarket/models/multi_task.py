@@ -14,11 +14,8 @@ from crossmarket.data.dataset import MarketDataset
 from crossmarket.graph.bipartite import NodeMap
 from crossmarket.models.layers import embedding
 from crossmarket.models.network import FittedNetwork
-from crossmarket.models.pointwise import (
-    PairNetwork,
-    PointwiseConfig,
-    PointwiseRecommender,
-)
+from crossmarket.models.pairs import PairNetwork
+from crossmarket.models.pointwise import PointwiseConfig, PointwiseRecommender
 from crossmarket.training.examples import Examples
 
 #: Activations of a layer, over all towers or experts, that scoring holds at once.

@@ -19,11 +19,8 @@ from crossmarket.models.layers import embedding, fixed_embedding, pair_inner
 from crossmarket.models.mf import MFConfig, MFNetwork, fit_mf
 from crossmarket.models.network import FittedNetwork, settle, stage_config
 from crossmarket.models.objectives import squared_norm
-from crossmarket.models.pointwise import (
-    PairNetwork,
-    PairScorer,
-    PointwiseRecommender,
-)
+from crossmarket.models.pairs import PairNetwork, PairScorer
+from crossmarket.models.pointwise import PointwiseRecommender
 from crossmarket.training.examples import Examples
 from crossmarket.training.histories import Histories
 

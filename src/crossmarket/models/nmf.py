@@ -17,12 +17,9 @@ from crossmarket.models.gmf import GMFConfig, GMFNetwork, fit_gmf
 from crossmarket.models.layers import PairMLP, embedding
 from crossmarket.models.mlp import MLPConfig, MLPNetwork, fit_mlp
 from crossmarket.models.network import FittedNetwork, settle, stage_config
-from crossmarket.models.pointwise import (
-    SINGLE_AND_MERGED,
-    PairNetwork,
-    PointwiseRecommender,
-    fit_pointwise,
-)
+from crossmarket.models.pairs import PairNetwork
+from crossmarket.models.pointwise import PointwiseRecommender, fit_pointwise
+from crossmarket.models.presets import SINGLE_AND_MERGED
 from crossmarket.training.options import RunOptions
 
 

@@ -1,10 +1,10 @@
-"""Settings that several systems share, chosen on validation only."""
+"""Presets, and parts of them, that several systems share."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: Tables trained by sampled softmax on cosine similarity.
+#: Tables trained by sampled softmax on cosine similarity; chosen on validation only.
 SOFTMAX_TABLES: dict[str, Any] = {
     "loss": "softmax",
     "similarity": "cosine",
@@ -14,3 +14,6 @@ SOFTMAX_TABLES: dict[str, Any] = {
     "batch_size": 4096,
     "epochs": 60,
 }
+
+#: Presets of a system that papers run on the target alone and, as "++", on all markets.
+SINGLE_AND_MERGED = {"single": {"markets": "target"}, "++": {"markets": "merged"}}

@@ -20,7 +20,7 @@ from crossmarket.models.arrays import FloatMatrix, Rows
 from crossmarket.models.base import Recommender
 from crossmarket.models.config import ModelConfig
 from crossmarket.models.network import settle
-from crossmarket.models.pointwise import SINGLE_AND_MERGED
+from crossmarket.models.presets import SINGLE_AND_MERGED
 from crossmarket.models.skip_gram import SkipGramConfig, cosine_scores, fit_skip_gram, unit_rows
 
 

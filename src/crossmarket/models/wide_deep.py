@@ -13,12 +13,9 @@ from crossmarket.graph.bipartite import NodeMap
 from crossmarket.models.config import ModelConfig
 from crossmarket.models.layers import PairMLP, embedding
 from crossmarket.models.network import FittedNetwork
-from crossmarket.models.pointwise import (
-    SINGLE_AND_MERGED,
-    MarketsConfig,
-    PairNetwork,
-    PointwiseRecommender,
-)
+from crossmarket.models.pairs import PairNetwork
+from crossmarket.models.pointwise import MarketsConfig, PointwiseRecommender
+from crossmarket.models.presets import SINGLE_AND_MERGED
 
 #: 2^64 over the golden ratio, as a signed number: its multiples scatter (Fibonacci hashing).
 _SCATTER = -7046029254386353131

@@ -17,7 +17,7 @@ from crossmarket.models.network import (
     settle,
     stage_kind,
 )
-from crossmarket.models.pointwise import SINGLE_AND_MERGED
+from crossmarket.models.presets import SINGLE_AND_MERGED
 from crossmarket.models.sequential import SequenceScorer, SequentialRecommender
 from crossmarket.models.validation import validation_on
 from crossmarket.training.histories import Histories

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from crossmarket.graph.bipartite import NodeMap
 from crossmarket.models.layers import PairLinear, activate, embedding
 from crossmarket.models.multi_task import ACTIVATIONS, MarketTowersConfig
-from crossmarket.models.pointwise import PairNetwork
+from crossmarket.models.pairs import PairNetwork
 from crossmarket.training.examples import MarketSampling
 
 _EPS = 1e-5
