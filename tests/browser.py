@@ -1,6 +1,5 @@
 """A real browser without a screen, and what a page did in it."""
 
-import os
 import shutil
 from contextlib import contextmanager
 
@@ -14,19 +13,14 @@ addEventListener("securitypolicyviolation", (event) => window.seen.push(event.vi
 
 @contextmanager
 def chromium():
-    """A headless Chromium; on CI its absence is a failure, elsewhere a skip."""
-    from playwright.sync_api import Error, sync_playwright
+    """A headless Chromium; tests that need one are skipped where it is not installed."""
+    from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-            )
-        except Error as error:
-            message = f"no Chromium can be started ({error.message.splitlines()[0]})"
-            if os.environ.get("CI") == "true":
-                pytest.fail(message)
-            pytest.skip(message)
+        program = shutil.which("chromium")
+        if program is None:
+            pytest.skip("no Chromium here; install the system's package `chromium`")
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:
             yield browser
         finally:
