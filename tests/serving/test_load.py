@@ -1,8 +1,11 @@
 """What a few clients may cost all others, and what comes while they are served."""
 
+import os
 import random
 import shutil
 import socket
+import subprocess
+import sys
 import time
 
 import polars as pl
@@ -18,6 +21,18 @@ from crossmarket.packaging.tuning import tune_market
 from crossmarket.training.options import RunOptions
 
 ASKED = 60
+THREADS = """
+import sys
+from pathlib import Path
+import uvicorn
+from threadpoolctl import threadpool_info
+from crossmarket.serving.server import run
+from crossmarket.serving.settings import Settings
+def count(*_, **__):
+    print("BLAS", {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"})
+uvicorn.Server.run = count
+run(Settings(Path(sys.argv[1]), port=0), print)
+"""
 
 
 def test_answers_that_nobody_reads_do_not_pile_up(running):
@@ -83,3 +98,15 @@ def test_a_market_that_is_tuned_elsewhere_joins_and_no_other_answers_otherwise(
     expected = Artifact.open(workshop).recommend("jp", "uk-03")
     assert [one["id"] for one in answer["items"]] == [one.item_id for one in expected.items]
     assert [call(service.public, "GET", one).content for one in asked] == before
+
+
+def test_scores_are_computed_with_one_thread_whatever_the_environment_says(artifact):
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS, str(artifact)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    assert "BLAS {1}" in done.stdout

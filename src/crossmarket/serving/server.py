@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 import uvicorn
+from threadpoolctl import threadpool_limits
 
 from crossmarket.errors import UsageError
 from crossmarket.serving.logs import configure_logs, log
@@ -43,6 +44,8 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
     """
     configure_logs()
     sys.setswitchinterval(_TURN)
+    # One request has one core; with another number of threads scores are rounded otherwise.
+    threadpool_limits(1, user_api="blas")
     service = Service(settings)
     ports = [settings.port] + ([] if settings.admin_port is None else [settings.admin_port])
     sockets = [_listen(settings.host, port) for port in ports]
