@@ -26,7 +26,7 @@ from measuring import report
 from service import Ask, Server, serve
 from serving_changes import KEPT, Administrator
 from serving_load import each
-from serving_markets import MARKETS, NEW, Oracle, make_markets
+from serving_markets import MARKETS, NEW, Oracle, add_sizes, make_markets
 
 
 def main() -> None:
@@ -34,9 +34,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--longest", type=float, default=1.0, help="seconds until a kill, at most")
     parser.add_argument("--sampled", type=int, default=50, help="lists of a market after a start")
-    parser.add_argument("--users", type=int, default=2000, help="of a market")
-    parser.add_argument("--items", type=int, default=4000, help="of a market")
-    parser.add_argument("--seed", type=int, default=0)
+    add_sizes(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         size = (options.users, options.items)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 from collections.abc import Iterable
@@ -25,6 +26,13 @@ from service import Ask
 #: As many markets as XMarket has, and one that is not served at first.
 MARKETS, NEW = ("ca", "de", "fr", "in", "jp", "mx", "uk"), "us"
 TAKEN = 20
+
+
+def add_sizes(parser: argparse.ArgumentParser) -> None:
+    """Options of a benchmark that makes markets and draws at random."""
+    parser.add_argument("--users", type=int, default=2000, help="of a market")
+    parser.add_argument("--items", type=int, default=4000, help="of a market")
+    parser.add_argument("--seed", type=int, default=0)
 
 
 def make_markets(place: Path, versions: int, users: int, items: int) -> tuple[Path, Path, Oracle]:

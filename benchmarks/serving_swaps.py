@@ -28,7 +28,7 @@ from measuring import report
 from service import Ask, Server, serve
 from serving_changes import KEPT, Administrator
 from serving_load import Reply, each, load, spread
-from serving_markets import MARKETS, NEW, Oracle, make_markets
+from serving_markets import MARKETS, NEW, Oracle, add_sizes, make_markets
 
 CONNECTIONS, LENGTHS = 32, (10, 20, 5)
 UNTOUCHED, TOUCHED = MARKETS[:3], (*MARKETS[3:], NEW)
@@ -41,9 +41,7 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=200, help="in all blocks together")
     parser.add_argument("--rate", type=float, default=400, help="requests a second")
     parser.add_argument("--recorded", type=int, default=10_000, help="answers that must stay")
-    parser.add_argument("--users", type=int, default=2000, help="of a market")
-    parser.add_argument("--items", type=int, default=4000, help="of a market")
-    parser.add_argument("--seed", type=int, default=0)
+    add_sizes(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         size = (options.users, options.items)
