@@ -37,9 +37,7 @@ def main() -> None:
     parser.add_argument("--artifact", type=Path, help="measure start and memory of this one only")
     options = parser.parse_args()
     if options.artifact is not None:
-        found = footprint(
-            options.artifact, Oracle(Artifact.open(options.artifact).markets.values())
-        )
+        found = footprint(options.artifact)
         report("serving-artifact", {**found, "goal": {"seconds_to_ready": 3, "memory_mb": 300}})
         return
     with tempfile.TemporaryDirectory() as place:
