@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 from tests.serving.calling import ADMIN, READ, call, client_of, part, problem
@@ -267,6 +268,40 @@ def test_too_many_requests_at_once_are_turned_away_at_once(make_service):
             problem(answer, 503, "overloaded")
             assert answer.headers["retry-after"] == "1"
     assert [answer.status_code for answer in calm] == [200] * 4
+
+
+def test_who_was_turned_away_is_not_heard_again_at_once(make_service):
+    service = make_service(limits=Limits(in_flight=0))
+    messages = []
+
+    async def send(message):
+        messages.append((time.monotonic(), message))
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/v1/markets",
+        "raw_path": b"/v1/markets",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"authorization", f"Bearer {READ}".encode())],
+        "server": ("127.0.0.1", 80),
+    }
+    start = time.monotonic()
+    asyncio.run(service.public(scope, receive, send))
+    (head_time, head), (body_time, body), (end_time, end) = messages
+    headers = dict(head["headers"])
+    assert head["status"] == 503
+    assert int(headers[b"content-length"]) == len(body["body"])
+    assert json.loads(body["body"])["code"] == "overloaded"
+    assert headers[b"cache-control"] == b"no-store"
+    # The client has the whole answer at once; the connection goes on when it may ask again.
+    assert max(head_time, body_time) - start < 0.5
+    assert body["more_body"]
+    assert not end.get("more_body") and not end["body"]
+    assert end_time - body_time >= int(headers[b"retry-after"]) - 0.05
 
 
 def test_all_bodies_together_are_bounded(make_service):

@@ -140,14 +140,11 @@ class Market:
         UsageError
             For k below 1.
         """
-        known, ignored = self._history(user, history)
-        taken = self._places(self.vocabulary.rows(history))
-        if known.user is not None:
-            taken = np.concatenate([taken, self.seen_by(known.user)])
-        blocked, unknown = self._blocked(include, exclude, taken if exclude_seen else _NOTHING)
+        known, taken, ignored = self._history(user, history)
         strategy, scores = self._scores(known)
-        # A copy: a form may hand out what it keeps.
-        masked = np.where(blocked, -np.inf, scores).astype(np.float32)
+        masked, unknown = self._masked(scores, include, exclude)
+        if exclude_seen:
+            masked[taken] = -np.inf
         places, values = self.best(masked, k)
         why: list[Explanation] | None = None
         if explain:
@@ -165,7 +162,7 @@ class Market:
         UsageError
             For k below 1, an item that the market does not sell, or a system without a measure.
         """
-        (place,) = self._places(self.vocabulary.rows([item]), drop=False)
+        (place,) = places_in(self.catalogue, self.vocabulary.rows([item]))
         if place < 0:
             raise UsageError(f"market {self.name!r} sells no item {item!r}; name one that it sells")
         scores = self.form.score_like(int(place))
@@ -229,15 +226,23 @@ class Market:
             return self.form.score_user(0, _NOTHING)
         return self.popularity
 
-    def _history(self, user: str | None, history: Sequence[str]) -> tuple[History, list[str]]:
-        rows = self.vocabulary.rows(history)
-        ignored = [name for name, row in zip(history, rows, strict=True) if row < 0]
+    def _history(self, user: str | None, history: Sequence[str]) -> tuple[History, Rows, list[str]]:
+        """Who is asking, the places of all that was taken, and ids that nobody knows."""
+        rows: Rows = _NOTHING
+        taken: Rows = _NOTHING
+        ignored: list[str] = []
+        if history:
+            rows = self.vocabulary.rows(history)
+            ignored = _unknown(history, rows)
+            taken = self._places(rows)
         if user is not None:
-            row = int(self.users.rows([user])[0])
+            row = self.users.row(user)
             if row >= 0:
-                return History(row, self._taken(row)), ignored
+                seen = self.seen_by(row)
+                taken = np.concatenate([taken, seen]) if history else seen
+                return History(row, self._taken(row)), taken, ignored
             ignored.insert(0, user)
-        return History(None, np.unique(rows[rows >= 0])), ignored
+        return History(None, np.unique(rows[rows >= 0])), taken, ignored
 
     def _taken(self, user: int) -> Rows:
         return self.catalogue[self.seen_by(user)]
@@ -248,19 +253,32 @@ class Market:
         ids = self.vocabulary.take(rows)
         return [(one, self.titles.get(place)) for one, place in zip(ids, places, strict=True)]
 
-    def _places(self, rows: Rows, *, drop: bool = True) -> NDArray[np.int64]:
+    def _places(self, rows: Rows) -> NDArray[np.int64]:
+        """Places of those of some item rows that the market sells."""
         places = places_in(self.catalogue, rows)
-        return places[places >= 0] if drop else places
+        return places[places >= 0]
 
-    def _blocked(
-        self, include: Sequence[str] | None, exclude: Sequence[str], taken: Rows
-    ) -> tuple[NDArray[np.bool_], list[str]]:
-        """Items of the catalogue that must not be listed, and unknown ids of both lists."""
-        blocked = np.full(len(self.catalogue), include is not None)
-        unknown = []
-        for names, value in ((include or (), False), (exclude, True)):
-            rows = self.vocabulary.rows(names)
-            blocked[self._places(rows)] = value
-            unknown += [name for name, row in zip(names, rows, strict=True) if row < 0]
-        blocked[taken] = True
-        return blocked, unknown
+    def _masked(
+        self, scores: Floats, include: Sequence[str] | None, exclude: Sequence[str]
+    ) -> tuple[Floats, list[str]]:
+        """A copy of scores, -inf where an item must not be listed, and ids that nobody knows."""
+        masked = np.array(scores, dtype=np.float32)
+        unknown: list[str] = []
+        if include is not None:
+            places, unknown = self._sold(include)
+            masked[:] = -np.inf
+            masked[places] = scores[places]
+        if exclude:
+            places, strange = self._sold(exclude)
+            masked[places] = -np.inf
+            unknown += strange
+        return masked, unknown
+
+    def _sold(self, ids: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+        """Places of those of some items that the market sells, and the ids that nobody knows."""
+        rows = self.vocabulary.rows(ids)
+        return self._places(rows), _unknown(ids, rows)
+
+
+def _unknown(ids: Sequence[str], rows: Rows) -> list[str]:
+    return [name for name, row in zip(ids, rows.tolist(), strict=True) if row < 0]

@@ -50,6 +50,10 @@ class Vocabulary:
     def _rows(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self._ids.to_list())}
 
+    def row(self, name: str) -> int:
+        """Row of an id; -1 where it is unknown."""
+        return self._rows.get(name, -1)
+
     def rows(self, ids: Sequence[str] | pl.Series) -> NDArray[np.int32]:
         """Rows of the given ids.
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from crossmarket.errors import DataError, UsageError
 from crossmarket.metrics import ties
-from crossmarket.metrics.ties import BLOCK_ENTRIES, Floats, Ints, Scores, TieGroups, group_ties
+from crossmarket.metrics.ties import Floats, Ints, Scores, TieGroups, group_ties
 
 _KINDS: dict[str, Callable[[TieGroups, int], Floats]] = {
     "ndcg": ties.ndcg,
@@ -125,32 +125,26 @@ def top_k(scores: Scores, k: int) -> tuple[Ints, Scores]:
     width = min(k, num_items)
     if width == 0:
         return items, best
-    step = max(1, BLOCK_ENTRIES // num_items)
-    for start in range(0, num_users, step):
-        block = scores[start : start + step]
-        columns = _best_columns(block, width)
-        values = np.take_along_axis(block, columns, axis=1)
-        # The columns ascend, so a stable sort leaves ties at the lower column.
-        order = np.argsort(-values, axis=1, kind="stable")
-        values = np.take_along_axis(values, order, axis=1)
-        best[start : start + step, :width] = values
-        columns = np.take_along_axis(columns, order, axis=1)
-        items[start : start + step, :width] = np.where(np.isneginf(values), -1, columns)
+    # Row by row: a row stays in the cache from step to step, a block of rows does not.
+    for place, row in enumerate(scores):
+        columns = _best_columns(row, width)
+        items[place, :width] = columns
+        best[place, :width] = row[columns]
+    items[np.isneginf(best)] = -1
     return items, best
 
 
-def _best_columns(block: Scores, width: int) -> Ints:
-    """Ascending columns of each row's `width` largest scores, lower columns first among ties."""
-    last = block.shape[1] - width
-    threshold = np.partition(block, last, axis=1)[:, last, None]
-    chosen = block >= threshold
-    surplus = chosen.sum(axis=1) - width
-    crowded = np.flatnonzero(surplus)  # ties straddle the end of the list
-    if len(crowded):
-        tied = block[crowded] == threshold[crowded]
-        room = tied.sum(axis=1) - surplus[crowded]
-        chosen[crowded] &= ~tied | (np.cumsum(tied, axis=1) <= room[:, None])
-    return np.nonzero(chosen)[1].reshape(-1, width)
+def _best_columns(row: Scores, width: int) -> Ints:
+    """Columns of the `width` largest scores, best first, lower columns first among ties."""
+    last = len(row) - width
+    threshold = np.partition(row, last)[last]
+    columns = np.flatnonzero(row >= threshold)
+    if len(columns) > width:  # ties straddle the end of the list
+        above = columns[row[columns] > threshold]
+        tied = columns[row[columns] == threshold]
+        columns = np.sort(np.concatenate([above, tied[: width - len(above)]]))
+    # The columns ascend, so a stable sort leaves ties at the lower column.
+    return columns[np.argsort(-row[columns], kind="stable")]
 
 
 def _refuse_nan(scores: Scores) -> None:

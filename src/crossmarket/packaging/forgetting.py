@@ -84,7 +84,7 @@ def forget(artifact: Path, market: str, user: str, out: Path) -> Forgotten:
     """
     opened = Artifact.from_pretrained(artifact)
     there = opened.market(market)
-    row = int(there.users.rows([user])[0])
+    row = there.users.row(user)
     if row < 0:
         raise UsageError(f"market {market!r} has no user {user!r}; nothing was written")
     if len(there.users) == 1:

@@ -14,25 +14,20 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crossmarket.serving.keys import Key
+from crossmarket.serving.load import Load
 from crossmarket.serving.logs import log, log_failure
 from crossmarket.serving.metrics import Metrics
 from crossmarket.serving.problems import Problem
 from crossmarket.serving.registry import Registry
 from crossmarket.serving.requests import CLOSE, only_header
-from crossmarket.serving.responses import ProblemResponse
+from crossmarket.serving.responses import HEADERS, ProblemResponse
 from crossmarket.serving.settings import Limits
 
 #: Addresses that need neither key nor a known host: who asks them is often a machine by number.
 OPEN = frozenset({"/livez", "/readyz"})
 
-_HEADERS = (
-    # Nothing that a service of personal lists says may be kept by a cache.
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-)
+#: Addresses that are turned away while there is too much to do; health and metrics are not.
+_LISTS = "/v1/"
 
 
 class Gate:
@@ -48,7 +43,7 @@ class Gate:
         Names by which clients may call it.
     limits : Limits
         Bounds.
-    metrics, registry : Metrics, Registry
+    load, metrics, registry : Load, Metrics, Registry
         What is shared with the other listener.
     access_log : bool
         Log every request.
@@ -67,6 +62,7 @@ class Gate:
         key: Key | None,
         hosts: frozenset[str],
         limits: Limits,
+        load: Load,
         metrics: Metrics,
         registry: Registry,
         *,
@@ -74,7 +70,8 @@ class Gate:
         keyless: frozenset[str] = frozenset(),
     ) -> None:
         self.routes, self._key, self._hosts, self._limits = routes, key, hosts, limits
-        self._metrics, self._registry, self._access_log = metrics, registry, access_log
+        self._load, self._metrics, self._registry = load, metrics, registry
+        self._access_log = access_log
         self._keyless = keyless
         self._templates = {route.endpoint: route.path_format for route in routes}
         self._application = Starlette(
@@ -98,7 +95,7 @@ class Gate:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given = {name for name, _ in message["headers"]}
-                message["headers"] += [one for one in _HEADERS if one[0] not in given]
+                message["headers"] += [one for one in HEADERS if one[0] not in given]
             await send(message)
 
         application: ASGIApp = self._application
@@ -106,6 +103,12 @@ class Gate:
             self._check(scope)
         except Problem as problem:
             application = self._refused(problem)
+        else:
+            if self._load.is_full and scope["path"].startswith(_LISTS):
+                self._metrics.refused("overloaded")
+                self._count(scope, 503, perf_counter() - start)
+                await self._load.turn_away(send)
+                return
         try:
             await application(scope, receive, send_guarded)
         except Exception as error:  # `_failure` has answered it

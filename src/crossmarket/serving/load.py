@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from starlette.types import Send
+
 from crossmarket.serving.metrics import Metrics
 from crossmarket.serving.problems import Problem
+from crossmarket.serving.responses import HEADERS, ProblemResponse
 from crossmarket.serving.settings import Limits
+
+_RETRY_SECONDS = 1
+#: Requests that are begun in one turn of the event loop.
+_STARTS = 4
 
 
 class Load:
@@ -26,6 +34,12 @@ class Load:
         self._limits, self._metrics = limits, metrics
         self._in_flight = 0
         self._bytes = 0
+        self._turns = asyncio.Semaphore(_STARTS)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more request would be too many."""
+        return self._in_flight >= self._limits.in_flight
 
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[None]:
@@ -36,17 +50,34 @@ class Load:
         Problem
             If there are too many already; at once, so that who asks can ask elsewhere.
         """
-        if self._in_flight >= self._limits.in_flight:
+        if self.is_full:
             raise overloaded()
         self._in_flight += 1
         self._metrics.in_flight.inc()
         try:
-            # All that came in at the same moment is counted before any of it is worked on.
+            # All that came in at the same moment is counted before any of it is worked on; and
+            # few are begun in one turn of the event loop, so that others are refused meanwhile.
             await asyncio.sleep(0)
+            await self._turns.acquire()
+            asyncio.get_running_loop().call_soon(self._turns.release)
             yield
         finally:
             self._in_flight -= 1
             self._metrics.in_flight.dec()
+
+    async def turn_away(self, send: Send) -> None:
+        """Refuse a request at once and, for a while, read no other from its connection.
+
+        A client that asks again at once, whatever it was told, would take its time from those who
+        are answered.
+        """
+        headers = [*_REFUSAL.raw_headers, *HEADERS]
+        await send({"type": "http.response.start", "status": 503, "headers": headers})
+        # Its length was told, so the client has all of it; to the server it ends later.
+        await send({"type": "http.response.body", "body": _REFUSAL.body, "more_body": True})
+        # Not all of them for equally long: they would come back in one crowd.
+        await asyncio.sleep(_RETRY_SECONDS * random.uniform(1, 2))
+        await send({"type": "http.response.body", "body": b""})
 
     def take(self, count: int) -> None:
         """Count bytes of a body in; slow clients hold few of them.
@@ -67,4 +98,8 @@ class Load:
 
 def overloaded() -> Problem:
     """The problem of a request that comes at a bad moment."""
-    return Problem("overloaded", "Too much to do; try again.", headers={"Retry-After": "1"})
+    headers = {"Retry-After": str(_RETRY_SECONDS)}
+    return Problem("overloaded", "Too much to do; try again.", headers=headers)
+
+
+_REFUSAL = ProblemResponse(overloaded())

@@ -9,6 +9,16 @@ from starlette.responses import Response
 
 from crossmarket.serving.problems import MEDIA_TYPE, Problem
 
+#: What every answer carries that does not say otherwise.
+HEADERS = (
+    # Nothing that a service of personal lists says may be kept by a cache.
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+
 
 class JsonResponse(Response):
     """A value as JSON."""

@@ -54,7 +54,7 @@ class Service:
         self._changes = ThreadPoolExecutor(1, "changes")
         metrics = Metrics()
         load = Load(limits, metrics)
-        shared = (settings.hosts, limits, metrics, self.registry)
+        shared = (settings.hosts, limits, load, metrics, self.registry)
         log = settings.access_log
         answering = Answering(self._slow, limits.inline_history)
         public = Public(self.registry, answering, metrics, load, limits)

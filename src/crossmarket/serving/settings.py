@@ -41,7 +41,7 @@ class Limits:
         Versions of a market before its current one that stay in memory.
     """
 
-    in_flight: int = 256
+    in_flight: int = 128
     connections: int = 4096
     target_bytes: int = 8 << 10
     head_bytes: int = 16 << 10
