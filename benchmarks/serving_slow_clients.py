@@ -38,6 +38,8 @@ ALLOWED = {
     "reading": Limits.write_seconds,
 }
 SLACK = 2.0
+#: They do not all send in the same moment; the drips of a second are spread over it.
+PHASES = 50
 #: Seconds over which they come; what they ask for all at once would be overload, not slowness.
 ARRIVAL = 10.0
 
@@ -129,7 +131,7 @@ def hold(port: int, ask: Ask, count: int, seconds: float) -> list[tuple[str, flo
     begin, found = time.monotonic(), []
     due = [(begin + ARRIVAL * n / count, tuple(ALLOWED)[n % len(ALLOWED)]) for n in range(count)]
     clients: dict[int, Slow] = {}
-    poll, next_drip = select.epoll(), begin + DRIP
+    poll, next_drip, phase = select.epoll(), begin + DRIP, 0
     while (now := time.monotonic()) < begin + seconds:
         while due and due[0][0] <= now:
             new = come(port, due.pop(0)[1], ask)
@@ -143,8 +145,9 @@ def hold(port: int, ask: Ask, count: int, seconds: float) -> list[tuple[str, flo
         }
         now = time.monotonic()
         if now >= next_drip:
-            next_drip += DRIP
-            gone |= {place for place, client in clients.items() if not drip(client)}
+            next_drip, phase = next_drip + DRIP / PHASES, (phase + 1) % PHASES
+            turn = [place for place in clients if place % PHASES == phase]
+            gone |= {place for place in turn if not drip(clients[place])}
         for place in gone:
             client = clients.pop(place)
             found.append((client.kind, now - client.since))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, NamedTuple
 
 from crossmarket.artifact.forms.base import Strategy
 
@@ -49,8 +49,7 @@ class Explanation:
     evidence: Literal["exact", "fold-in", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Recommended:
+class Recommended(NamedTuple):
     """An item of a list; rank 1 is best, the title is the market's own where it has titles."""
 
     item_id: str
@@ -92,11 +91,18 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; explanations only where they were asked for, titles where known."""
-        values = asdict(self)
-        for row in values["items"]:
-            if row["why"] is None:
-                del row["why"]
-            for titled in (row, *row.get("why", {"reasons": ()})["reasons"]):
-                if titled["title"] is None:
-                    del titled["title"]
-        return {**values, "ignored": list(self.ignored), "items": list(values["items"])}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        rows = [_known(row._asdict()) for row in self.items]
+        return {**values, "ignored": list(self.ignored), "items": rows}
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without what it does not have."""
+    if row["why"] is not None:
+        why = asdict(row["why"])
+        reasons = [
+            {name: value for name, value in one.items() if value is not None}
+            for one in why["reasons"]
+        ]
+        row["why"] = {**why, "reasons": reasons}
+    return {name: value for name, value in row.items() if value is not None}

@@ -20,7 +20,7 @@ from crossmarket.serving.settings import Settings
 _BACKLOG = 2048
 #: Connections that are let in per turn of the event loop. It lets in one for each listening socket
 #: it is given; when turns are long, new clients would otherwise wait for many of them.
-_LET_IN = 64
+_LET_IN = 8
 #: Bytes that the kernel keeps of what a client does not read; left alone, it takes megabytes.
 _SEND_BUFFER = 1 << 17
 #: Seconds after which a thread that loads a market lets the event loop go on.
