@@ -1,1 +1,1 @@
-"""The HTTP service: an ASGI application (Starlette) over the markets of an artifact, without torch."""
+"""The HTTP service: an ASGI application over the markets of an artifact, without torch."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from crossmarket.artifact.answers import Answer, Explanation
 from crossmarket.artifact.forms.base import places_in
@@ -13,6 +16,7 @@ from crossmarket.artifact.market import Market
 from crossmarket.errors import UsageError
 from crossmarket.serving.problems import Problem
 from crossmarket.serving.schema import RecommendationRequest
+from crossmarket.serving.settings import Limits
 
 
 def rendered(answer: Answer) -> dict[str, Any]:
@@ -49,27 +53,57 @@ def _explained(why: Explanation) -> dict[str, Any]:
     }
 
 
+class Listed(NamedTuple):
+    """A list as it is sent, and how it was made."""
+
+    strategy: str
+    body: bytes
+
+
 @dataclass(frozen=True)
 class Answering:
-    """Answers requests: cheap ones at once, expensive ones on threads of their own.
+    """Makes lists: cheap ones at once, expensive ones on threads of their own.
 
     Attributes
     ----------
     threads : Executor
-        Where explanations and long histories are worked on.
-    inline_history : int
-        Longer histories go there.
+        Where explanations, long lists and long histories are worked on.
+    limits : Limits
+        What is long.
     """
 
     threads: Executor
-    inline_history: int
+    limits: Limits
 
-    async def recommend(self, market: Market, request: RecommendationRequest) -> Answer:
+    async def recommend(self, market: Market, request: RecommendationRequest) -> Listed:
         """The list that a request asks for."""
-        if not request.explain and len(request.history) <= self.inline_history:
-            return _recommend(market, request)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, _recommend, market, request)
+        is_long = request.explain or len(request.history) > self.limits.inline_history
+        return await self._listed(is_long, request.k, lambda: _recommend(market, request))
+
+    async def of_user(self, market: Market, user: str, k: int, *, exclude_seen: bool) -> Listed:
+        """The list of a known user; what is asked most."""
+        return await self._listed(
+            False, k, lambda: market.recommend(user, k=k, exclude_seen=exclude_seen)
+        )
+
+    async def similar(self, market: Market, item: str, k: int) -> Listed:
+        """The items most like one.
+
+        Raises
+        ------
+        Problem
+            If the market does not sell it, or its system does not say.
+        """
+        return await self._listed(False, k, lambda: _similar(market, item, k))
+
+    async def _listed(self, is_long: bool, k: int, make: Callable[[], Answer]) -> Listed:
+        def listed() -> Listed:
+            answer = make()
+            return Listed(answer.strategy, orjson.dumps(rendered(answer)))
+
+        if not is_long and k <= self.limits.inline_length:
+            return listed()
+        return await asyncio.get_running_loop().run_in_executor(self.threads, listed)
 
 
 def _recommend(market: Market, request: RecommendationRequest) -> Answer:
@@ -84,14 +118,7 @@ def _recommend(market: Market, request: RecommendationRequest) -> Answer:
     )
 
 
-def similar(market: Market, item: str, k: int) -> Answer:
-    """The items most like one.
-
-    Raises
-    ------
-    Problem
-        If the market does not sell it, or its system does not say.
-    """
+def _similar(market: Market, item: str, k: int) -> Answer:
     if places_in(market.catalogue, market.vocabulary.rows([item]))[0] < 0:
         raise Problem("unknown_item", "The market does not sell this item.")
     try:

@@ -10,9 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from crossmarket.artifact.answers import Answer
 from crossmarket.artifact.market import Market
-from crossmarket.serving.answering import Answering, rendered, similar
+from crossmarket.serving.answering import Answering, Listed
 from crossmarket.serving.descriptions import describe
 from crossmarket.serving.load import Load
 from crossmarket.serving.metrics import Metrics
@@ -82,14 +81,17 @@ class Public:
         user = request.path_params["user"]
         async with self._load.admitted():
             market = self._market(request)
-            return self._list(market.recommend(user, k=k, exclude_seen=not _BOOLEANS[seen]))
+            exclude = not _BOOLEANS[seen]
+            return self._list(
+                market, await self._answering.of_user(market, user, k, exclude_seen=exclude)
+            )
 
     async def recommend(self, request: Request) -> Response:
         """A list for a user or a history, with all that a body can ask for."""
         body = await read_body(request, VersionedRequest, self._limits, self._load)
         async with self._load.admitted():
             market = self._registry.now.market(request.path_params["market"], body.version)
-            return self._list(await self._answering.recommend(market, body))
+            return self._list(market, await self._answering.recommend(market, body))
 
     async def batch(self, request: Request) -> Response:
         """Several lists of one version; other requests are answered in between."""
@@ -98,10 +100,9 @@ class Public:
             market = self._market(request)
             answers = []
             for one in body.requests:
-                answer = await self._answering.recommend(market, one)
-                self._metrics.listed(answer.market, answer.strategy)
-                # As bytes already: a hundred long lists at once would hold up all others.
-                answers.append(orjson.Fragment(orjson.dumps(rendered(answer))))
+                listed = await self._answering.recommend(market, one)
+                self._metrics.listed(market.name, listed.strategy)
+                answers.append(orjson.Fragment(listed.body))
                 await asyncio.sleep(0)
         whole = {"market": market.name, "version": market.version, "backbone": market.backbone}
         return JsonResponse({**whole, "answers": answers})
@@ -110,7 +111,8 @@ class Public:
         """Items like an item."""
         k = self._length(read_query(request, _SIMILAR))
         async with self._load.admitted():
-            return self._list(similar(self._market(request), request.path_params["item"], k))
+            market, item = self._market(request), request.path_params["item"]
+            return self._list(market, await self._answering.similar(market, item, k))
 
     async def market(self, request: Request) -> Response:
         """What a market is."""
@@ -148,9 +150,9 @@ class Public:
     def _length(self, query: dict[str, str]) -> int:
         return read_count(query, "k", _DEFAULT_LENGTH, self._limits.k)
 
-    def _list(self, answer: Answer) -> Response:
-        self._metrics.listed(answer.market, answer.strategy)
-        return JsonResponse(rendered(answer))
+    def _list(self, market: Market, listed: Listed) -> Response:
+        self._metrics.listed(market.name, listed.strategy)
+        return JsonResponse(orjson.Fragment(listed.body))
 
 
 async def live(request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import gc
 import signal
 import socket
@@ -80,6 +81,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
     # Modules and markets stay; searching them for garbage would stop all answers for 50 ms.
     gc.collect()
     gc.freeze()
+    _give_memory_back()
     try:
         server.run(sockets=[one for own in sockets for one in (own, *_copies(own))])
     finally:
@@ -96,6 +98,14 @@ def _listen(host: str, port: int) -> socket.socket:
     # Connections have it from the socket that accepts them.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     return listener
+
+
+def _give_memory_back() -> None:
+    """Let the system have what loading needed for a moment; only some C libraries keep it."""
+    library = ctypes.util.find_library("c")
+    trim = getattr(ctypes.CDLL(library), "malloc_trim", None) if library else None
+    if trim is not None:
+        trim(0)
 
 
 def _copies(listener: socket.socket) -> list[socket.socket]:
