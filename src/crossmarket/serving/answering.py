@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,7 +15,6 @@ from crossmarket.artifact.market import Market
 from crossmarket.errors import UsageError
 from crossmarket.serving.problems import Problem
 from crossmarket.serving.schema import RecommendationRequest
-from crossmarket.serving.settings import Limits
 
 
 def rendered(answer: Answer) -> dict[str, Any]:
@@ -67,47 +65,24 @@ class Answering:
     Attributes
     ----------
     threads : Executor
-        Where explanations, long lists and long histories are worked on.
-    limits : Limits
-        What is long.
+        Where explanations and long histories are worked on.
+    inline_history : int
+        Longer histories go there.
     """
 
     threads: Executor
-    limits: Limits
+    inline_history: int
 
     async def recommend(self, market: Market, request: RecommendationRequest) -> Listed:
         """The list that a request asks for."""
-        is_long = request.explain or len(request.history) > self.limits.inline_history
-        return await self._listed(is_long, request.k, lambda: _recommend(market, request))
-
-    async def of_user(self, market: Market, user: str, k: int, *, exclude_seen: bool) -> Listed:
-        """The list of a known user; what is asked most."""
-        return await self._listed(
-            False, k, lambda: market.recommend(user, k=k, exclude_seen=exclude_seen)
-        )
-
-    async def similar(self, market: Market, item: str, k: int) -> Listed:
-        """The items most like one.
-
-        Raises
-        ------
-        Problem
-            If the market does not sell it, or its system does not say.
-        """
-        return await self._listed(False, k, lambda: _similar(market, item, k))
-
-    async def _listed(self, is_long: bool, k: int, make: Callable[[], Answer]) -> Listed:
-        def listed() -> Listed:
-            answer = make()
-            return Listed(answer.strategy, orjson.dumps(rendered(answer)))
-
-        if not is_long and k <= self.limits.inline_length:
-            return listed()
-        return await asyncio.get_running_loop().run_in_executor(self.threads, listed)
+        if not request.explain and len(request.history) <= self.inline_history:
+            return _recommend(market, request)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.threads, _recommend, market, request)
 
 
-def _recommend(market: Market, request: RecommendationRequest) -> Answer:
-    return market.recommend(
+def _recommend(market: Market, request: RecommendationRequest) -> Listed:
+    answer = market.recommend(
         request.user,
         history=request.history,
         k=request.k,
@@ -116,9 +91,22 @@ def _recommend(market: Market, request: RecommendationRequest) -> Answer:
         exclude_seen=not request.include_seen,
         explain=request.explain,
     )
+    return listed(answer)
 
 
-def _similar(market: Market, item: str, k: int) -> Answer:
+def listed(answer: Answer) -> Listed:
+    """An answer in the form in which it is sent."""
+    return Listed(answer.strategy, orjson.dumps(rendered(answer)))
+
+
+def similar(market: Market, item: str, k: int) -> Answer:
+    """The items most like one.
+
+    Raises
+    ------
+    Problem
+        If the market does not sell it, or its system does not say.
+    """
     if places_in(market.catalogue, market.vocabulary.rows([item]))[0] < 0:
         raise Problem("unknown_item", "The market does not sell this item.")
     try:

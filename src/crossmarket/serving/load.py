@@ -15,7 +15,7 @@ from crossmarket.serving.responses import HEADERS, ProblemResponse
 from crossmarket.serving.settings import Limits
 
 _RETRY_SECONDS = 1
-#: Requests that are begun in one turn of the event loop.
+#: Short lists that are made in one turn of the event loop.
 _STARTS = 4
 
 
@@ -34,7 +34,7 @@ class Load:
         self._limits, self._metrics = limits, metrics
         self._in_flight = 0
         self._bytes = 0
-        self._turns = asyncio.Semaphore(_STARTS)
+        self._turns, self._long_turns = asyncio.Semaphore(_STARTS), asyncio.Semaphore(1)
 
     @property
     def is_full(self) -> bool:
@@ -42,8 +42,8 @@ class Load:
         return self._in_flight >= self._limits.in_flight
 
     @asynccontextmanager
-    async def admitted(self) -> AsyncIterator[None]:
-        """Count a request in while it is worked on.
+    async def admitted(self, length: int = 0) -> AsyncIterator[None]:
+        """Count a request in while it is worked on; `length` is that of the list it asks for.
 
         Raises
         ------
@@ -55,15 +55,23 @@ class Load:
         self._in_flight += 1
         self._metrics.in_flight.inc()
         try:
-            # All that came in at the same moment is counted before any of it is worked on; and
-            # few are begun in one turn of the event loop, so that others are refused meanwhile.
+            # All that came in at the same moment is counted before any of it is worked on.
             await asyncio.sleep(0)
-            await self._turns.acquire()
-            asyncio.get_running_loop().call_soon(self._turns.release)
+            await self.turn(length)
             yield
         finally:
             self._in_flight -= 1
             self._metrics.in_flight.dec()
+
+    async def turn(self, length: int) -> None:
+        """Wait for the turn of the event loop in which a list of some length may be made.
+
+        Few are made in one, so that others are read, or refused, meanwhile; of long ones, which
+        wait in a line of their own, one.
+        """
+        turns = self._long_turns if length > self._limits.short_list else self._turns
+        await turns.acquire()
+        asyncio.get_running_loop().call_soon(turns.release)
 
     async def turn_away(self, send: Send) -> None:
         """Refuse a request at once and, for a while, read no other from its connection.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
@@ -11,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from crossmarket.artifact.market import Market
-from crossmarket.serving.answering import Answering, Listed
+from crossmarket.serving.answering import Answering, Listed, listed, similar
 from crossmarket.serving.descriptions import describe
 from crossmarket.serving.load import Load
 from crossmarket.serving.metrics import Metrics
@@ -79,17 +77,15 @@ class Public:
         if seen not in _BOOLEANS:
             raise invalid([("query.include_seen", "must be true or false")])
         user = request.path_params["user"]
-        async with self._load.admitted():
+        async with self._load.admitted(k):
             market = self._market(request)
-            exclude = not _BOOLEANS[seen]
-            return self._list(
-                market, await self._answering.of_user(market, user, k, exclude_seen=exclude)
-            )
+            answer = market.recommend(user, k=k, exclude_seen=not _BOOLEANS[seen])
+            return self._list(market, listed(answer))
 
     async def recommend(self, request: Request) -> Response:
         """A list for a user or a history, with all that a body can ask for."""
         body = await read_body(request, VersionedRequest, self._limits, self._load)
-        async with self._load.admitted():
+        async with self._load.admitted(body.k):
             market = self._registry.now.market(request.path_params["market"], body.version)
             return self._list(market, await self._answering.recommend(market, body))
 
@@ -100,19 +96,19 @@ class Public:
             market = self._market(request)
             answers = []
             for one in body.requests:
-                listed = await self._answering.recommend(market, one)
-                self._metrics.listed(market.name, listed.strategy)
-                answers.append(orjson.Fragment(listed.body))
-                await asyncio.sleep(0)
+                await self._load.turn(one.k)
+                made = await self._answering.recommend(market, one)
+                self._metrics.listed(market.name, made.strategy)
+                answers.append(orjson.Fragment(made.body))
         whole = {"market": market.name, "version": market.version, "backbone": market.backbone}
         return JsonResponse({**whole, "answers": answers})
 
     async def similar(self, request: Request) -> Response:
         """Items like an item."""
         k = self._length(read_query(request, _SIMILAR))
-        async with self._load.admitted():
+        async with self._load.admitted(k):
             market, item = self._market(request), request.path_params["item"]
-            return self._list(market, await self._answering.similar(market, item, k))
+            return self._list(market, listed(similar(market, item, k)))
 
     async def market(self, request: Request) -> Response:
         """What a market is."""
@@ -150,9 +146,9 @@ class Public:
     def _length(self, query: dict[str, str]) -> int:
         return read_count(query, "k", _DEFAULT_LENGTH, self._limits.k)
 
-    def _list(self, market: Market, listed: Listed) -> Response:
-        self._metrics.listed(market.name, listed.strategy)
-        return JsonResponse(orjson.Fragment(listed.body))
+    def _list(self, market: Market, made: Listed) -> Response:
+        self._metrics.listed(market.name, made.strategy)
+        return JsonResponse(orjson.Fragment(made.body))
 
 
 async def live(request: Request) -> Response:

@@ -24,6 +24,9 @@ _BACKLOG = 2048
 _LET_IN = 8
 #: Bytes that the kernel keeps of what a client does not read; left alone, it takes megabytes.
 _SEND_BUFFER = 1 << 17
+#: Objects made between two searches for garbage, and how many of these until the next older
+#: generation is searched, too.
+_GARBAGE = (5_000, 20, 200)
 #: Seconds after which a thread that loads a market lets the event loop go on.
 _TURN = 0.0005
 
@@ -78,9 +81,11 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
     # The server raises the signal once more when it has stopped; that ends nothing then.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    # Modules and markets stay; searching them for garbage would stop all answers for 50 ms.
+    # Modules and markets stay; searching them for garbage would stop all answers for 50 ms, and
+    # what many slow clients hold for longer: what is old is searched seldom.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_GARBAGE)
     _give_memory_back()
     try:
         server.run(sockets=[one for own in sockets for one in (own, *_copies(own))])

@@ -56,7 +56,7 @@ class Service:
         load = Load(limits, metrics)
         shared = (settings.hosts, limits, load, metrics, self.registry)
         log = settings.access_log
-        answering = Answering(self._slow, limits)
+        answering = Answering(self._slow, limits.inline_history)
         public = Public(self.registry, answering, metrics, load, limits)
         explorer = Explorer(self.registry, self._slow, load, limits)
         self.public = Gate(

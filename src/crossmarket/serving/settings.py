@@ -32,8 +32,10 @@ class Limits:
         Length of a list, of `include` and `exclude`, of a history; requests in a batch.
     id_characters : int
         Length of an id.
-    inline_history, inline_length : int
-        Longer histories and lists are made beside the event loop, so that others need not wait.
+    short_list : int
+        Longer lists wait in a line of their own, so that others need not wait for them.
+    inline_history : int
+        Longer histories are scored beside the event loop, for the same reason.
     head_seconds, body_seconds, write_seconds, idle_seconds, drain_seconds : int
         For a head to arrive, for a body, for a client to read; of silence between two requests;
         for requests to end when the service stops.
@@ -52,8 +54,8 @@ class Limits:
     history: int = 1000
     batch: int = 100
     id_characters: int = 1024
+    short_list: int = 100
     inline_history: int = 64
-    inline_length: int = 100
     head_seconds: int = 5
     body_seconds: int = 10
     write_seconds: int = 15

@@ -194,7 +194,8 @@ class VectorForm(Form):
 
     def score_like(self, item: int) -> Floats | None:
         """Cosine of the item's vector with every other."""
-        return np.asarray(self._directions @ self._directions[item])
+        lengths = self._lengths
+        return np.asarray(self.items @ (self.items[item] / lengths[item]) / lengths)
 
     def share_of_prompts(
         self, user: int | None, history: Rows, places: Rows
@@ -210,9 +211,9 @@ class VectorForm(Form):
         return np.asarray(items @ vector - plain_items @ plain_user)
 
     @cached_property
-    def _directions(self) -> Floats:
-        norms = np.linalg.norm(self.items, axis=1, keepdims=True)
-        return np.asarray(self.items / np.maximum(norms, _SMALLEST_NORM), dtype=np.float32)
+    def _lengths(self) -> Floats:
+        norms = np.linalg.norm(self.items, axis=1)
+        return np.asarray(np.maximum(norms, _SMALLEST_NORM), dtype=np.float32)
 
     def _vector(
         self, user: int | None, history: Rows
