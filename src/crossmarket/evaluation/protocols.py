@@ -100,6 +100,11 @@ class Protocol(BaseModel):
         return "-".join(parts).replace("@", "-")
 
     @property
+    def evaluation_label(self) -> str:
+        """File-safe name of an evaluation among those of the same fit."""
+        return "evaluation" + ("" if self.history == "train" else f"-{self.history}")
+
+    @property
     def leaks(self) -> bool:
         """Whether training is meant to hold held-out interactions, as in `dcmpt-leaky`."""
         return self._kind().leaks

@@ -242,7 +242,7 @@ class Run:
             return [evaluate_market(one, protocol, split, name) for name, one in models.items()]
 
         folder = self.path / protocol.fit_label
-        stem = "evaluation" + ("" if protocol.history == "train" else f"-{protocol.history}")
+        stem = protocol.evaluation_label
         alone = alone or (folder / f"{stem}-alone.parquet").is_file()
         parts = ranked(fitted)
         others = ranked(self.fit(protocol, alone=True, progress=progress)) if alone else []

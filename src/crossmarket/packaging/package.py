@@ -186,8 +186,7 @@ def _pairs_fingerprint(data: MarketDataset) -> str:
 def _metrics(run: Run, market: str) -> dict[str, Any] | None:
     """What the run's own evaluation found in a market, if there was one."""
     protocol = run.settings.protocol
-    name = "evaluation" + ("" if protocol.history == "train" else f"-{protocol.history}")
-    file = run.path / protocol.fit_label / f"{name}.json"
+    file = run.path / protocol.fit_label / f"{protocol.evaluation_label}.json"
     if not file.is_file():
         return None
     found = read_json(file)

@@ -160,11 +160,11 @@ def _protocols(run: Run, folder: Path) -> Iterator[Protocol]:
 
 def _evaluations(protocol: Protocol, folder: Path) -> Iterator[Evaluation]:
     for history in get_args(History):
-        stem = "evaluation" + ("" if history == "train" else f"-{history}")
+        own = protocol.model_copy(update={"history": history})
+        stem = own.evaluation_label
         file = folder / f"{stem}.json"
         if not file.is_file():
             continue
-        own = protocol.model_copy(update={"history": history})
         result = _read(file)
         try:
             per_user = pl.read_parquet(file.with_suffix(".parquet"))
