@@ -84,15 +84,18 @@ def load_backbone(files: Files, own_hash: str, label: str) -> Backbone:
     return Backbone(own_hash, config["system"], config["config"], items, tensors)
 
 
-def load_market(name: str, version: str, files: Files, backbone: Backbone, label: str) -> Market:
+def load_market(
+    name: str, version: str, files: dict[str, bytes], backbone: Backbone, label: str
+) -> Market:
     """Make a market out of its files.
 
     Parameters
     ----------
     name, version : str
         Which market, and the hash of its manifest.
-    files : mapping of name to bytes
-        All its files but the manifest.
+    files : dict of name to bytes
+        All its files but the manifest; those of tensors are taken out as they are read, so that
+        memory holds them once.
     backbone : Backbone
         What it belongs to.
     label : str
@@ -125,7 +128,7 @@ def load_market(name: str, version: str, files: Files, backbone: Backbone, label
     tensors: dict[Place, Tensors] = {"backbone": backbone.tensors.again()}
     for whose, file in TENSORS.items():
         if file in files:
-            tensors[whose] = Tensors(files[file], f"{label}/{file}")
+            tensors[whose] = Tensors(files.pop(file), f"{label}/{file}")
     shape = MarketShape(catalogue, len(users), len(backbone.items))
     try:
         form = FORMS[adapter["kind"]].restore(adapter["form"], tensors, shape)

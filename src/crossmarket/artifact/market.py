@@ -200,12 +200,16 @@ class Market:
         ignored: Sequence[str] = (),
         why: Sequence[Explanation] | None = None,
     ) -> Answer:
-        reasons = why or repeat(None, len(places))
-        rows = zip(places.tolist(), values.tolist(), reasons, strict=True)
-        items = tuple(
-            Recommended(self.item_ids[place], value, rank, strategy, reason, self.titles.get(place))
-            for rank, (place, value, reason) in enumerate(rows, start=1)
+        places = places.tolist()
+        columns = (
+            map(self.item_ids.__getitem__, places),
+            values.tolist(),
+            range(1, len(places) + 1),
+            repeat(strategy, len(places)),
+            why or repeat(None, len(places)),
+            map(self.titles.get, places),
         )
+        items = tuple(map(Recommended._make, zip(*columns, strict=True)))
         short = len(items) < k
         return Answer(
             self.name, self.version, self.backbone, strategy, short, tuple(ignored), items

@@ -191,7 +191,7 @@ def _without_user(files: Files, artifact: Artifact, market: Market, user: int) -
         rows = {name: np.delete(tensor, user, axis=0) for name, tensor in tensors.items()}
         changed[TENSORS["users"]] = tensor_bytes(rows)
     place = f"{MARKETS}/{market.name}"
-    again = load_market(market.name, "", changed, artifact.backbone, place)
+    again = load_market(market.name, "", dict(changed), artifact.backbone, place)
     changed[GOLDEN] = render_json(golden.record(again))
     before = MarketManifest.parse(files[MANIFEST], place)
     counts = {"users": len(ids), "interactions": len(items), "files": records(changed)}

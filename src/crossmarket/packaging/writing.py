@@ -153,7 +153,7 @@ def make_market(source: MarketSource, backbone: Backbone) -> Files:
     titled = [(row, source.titles[item]) for row, item in enumerate(sold) if item in source.titles]
     if titled:
         files[ITEM_TITLES] = table_bytes(pl.DataFrame(titled, schema=TITLES, orient="row"))
-    market = load_market(name, "", files, backbone, f"{MARKETS}/{name}")
+    market = load_market(name, "", dict(files), backbone, f"{MARKETS}/{name}")
     files[GOLDEN] = render_json(golden.record(market))
     manifest = MarketManifest(
         market=name,

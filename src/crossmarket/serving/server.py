@@ -25,8 +25,8 @@ _LET_IN = 8
 #: Bytes that the kernel keeps of what a client does not read; left alone, it takes megabytes.
 _SEND_BUFFER = 1 << 17
 #: Objects made between two searches for garbage, and how many of these until the next older
-#: generation is searched, too.
-_GARBAGE = (5_000, 20, 200)
+#: generation, which holds what every connection needs, is searched, too.
+_GARBAGE = (5_000, 200, 20)
 #: Seconds after which a thread that loads a market lets the event loop go on.
 _TURN = 0.0005
 
