@@ -161,17 +161,22 @@ def write_by_hand(folder, items, users, histories, kind="vectors", *, width=3, s
         form,
         {},
     )
+    return write_files(folder, files, {"xx": make_market(source, backbone)})
+
+
+def write_files(folder, backbone, files):
+    """An artifact of the files of a backbone and of its markets."""
     manifest = ArtifactManifest(
         run="0" * 64,
         system="by-hand",
         settings={},
-        learned_from=["xx"],
+        learned_from=list(files),
         retrain_due=0,
         data="",
         versions={},
         commit=None,
-        backbone=records(files),
+        backbone=records(backbone),
         markets={},
     )
-    write_artifact(folder, manifest, files, {"xx": make_market(source, backbone)})
+    write_artifact(folder, manifest, backbone, files)
     return folder

@@ -1,7 +1,7 @@
 """Artifacts to explore: markets with prompts, titles and metrics, items of any ids."""
 
 import numpy as np
-from tests.serving.making import write_files
+from tests.artifact.making import write_files
 
 from crossmarket.artifact.forms import VectorForm
 from crossmarket.artifact.forms.vectors import Prompts

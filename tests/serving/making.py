@@ -5,16 +5,15 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from tests.artifact.making import write_files
 
 from crossmarket.artifact.forms import VectorForm
-from crossmarket.artifact.manifest import ArtifactManifest, FileRecord
+from crossmarket.artifact.manifest import FileRecord
 from crossmarket.data.vocabulary import Vocabulary
-from crossmarket.packaging.placing import write_artifact
 from crossmarket.packaging.writing import (
     MarketSource,
     make_backbone,
     make_market,
-    records,
     sorted_pairs,
 )
 
@@ -69,24 +68,6 @@ def write(folder):
     made = {market: make(market, FIRST) for market in MARKETS}
     files = {market: one.files for market, (_, one) in made.items()}
     return write_files(folder, made["uk"][0], files)
-
-
-def write_files(folder, backbone, files):
-    """An artifact of the files of a backbone and of its markets."""
-    manifest = ArtifactManifest(
-        run="0" * 64,
-        system="by-hand",
-        settings={},
-        learned_from=list(files),
-        retrain_due=0,
-        data="",
-        versions={},
-        commit=None,
-        backbone=records(backbone),
-        markets={},
-    )
-    write_artifact(folder, manifest, backbone, files)
-    return folder
 
 
 def stock(depot, market, seed, name=None):

@@ -1,5 +1,7 @@
 """What a few clients may cost all others, and what comes while they are served."""
 
+import asyncio
+import itertools
 import os
 import random
 import shutil
@@ -18,6 +20,9 @@ from tests.small import markets
 from crossmarket.artifact.artifact import Artifact
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.packaging.tuning import tune_market
+from crossmarket.serving.load import Load
+from crossmarket.serving.metrics import Metrics
+from crossmarket.serving.settings import Limits
 from crossmarket.training.options import RunOptions
 
 ASKED = 60
@@ -110,3 +115,28 @@ def test_scores_are_computed_with_one_thread_whatever_the_environment_says(artif
         env=environment,
     )
     assert "BLAS {1}" in done.stdout
+
+
+def test_lists_take_turns():
+    limits, begun = Limits(in_flight=100), []
+    load = Load(limits, Metrics())
+
+    async def ask(length):
+        async with load.admitted(length):
+            begun.append(length)
+
+    async def watch():
+        jobs = [asyncio.create_task(ask(length)) for length in [1000] * 6 + [10] * 40]
+        turns = []
+        while not all(job.done() for job in jobs):
+            before = len(begun)
+            await asyncio.sleep(0)
+            turns.append(begun[before:])
+        return turns
+
+    turns = asyncio.run(watch())
+    assert begun.count(10) == 40
+    assert max(turn.count(10) for turn in turns) == 4
+    longs = [number for number, turn in enumerate(turns) if 1000 in turn]
+    assert len(longs) == 6  # never two in a turn
+    assert all(after - before >= 4 for before, after in itertools.pairwise(longs))

@@ -17,6 +17,9 @@ from crossmarket.serving.settings import Limits
 _RETRY_SECONDS = 1
 #: Short lists that are made in one turn of the event loop.
 _STARTS = 4
+#: Turns in which one long list is made: as many as a request needs from its bytes to its answer, so
+#: that it waits for one long list at most.
+_LONG_TURNS = 4
 
 
 class Load:
@@ -50,7 +53,7 @@ class Load:
         Problem
             If there are too many already; at once, so that who asks can ask elsewhere.
         """
-        if self.is_full:
+        if self.is_full:  # the gate saw room, but a body took long to come
             raise overloaded()
         self._in_flight += 1
         self._metrics.in_flight.inc()
@@ -67,11 +70,12 @@ class Load:
         """Wait for the turn of the event loop in which a list of some length may be made.
 
         Few are made in one, so that others are read, or refused, meanwhile; of long ones, which
-        wait in a line of their own, one.
+        wait in a line of their own, one in several.
         """
-        turns = self._long_turns if length > self._limits.short_list else self._turns
+        long = length > self._limits.short_list
+        turns = self._long_turns if long else self._turns
         await turns.acquire()
-        asyncio.get_running_loop().call_soon(turns.release)
+        _release(turns, _LONG_TURNS if long else 1)
 
     async def turn_away(self, send: Send) -> None:
         """Refuse a request at once and, for a while, read no other from its connection.
@@ -102,6 +106,14 @@ class Load:
     def free(self, count: int) -> None:
         """Count bytes out."""
         self._bytes -= count
+
+
+def _release(turns: asyncio.Semaphore, after: int) -> None:
+    """Let the next one in after some turns of the event loop."""
+    if after:
+        asyncio.get_running_loop().call_soon(_release, turns, after - 1)
+    else:
+        turns.release()
 
 
 def overloaded() -> Problem:
