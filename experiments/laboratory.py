@@ -29,12 +29,12 @@ import polars as pl
 import yaml
 
 from crossmarket.data.readers import ReadResult, read_data
+from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.compare import Comparison
 from crossmarket.experiments.experiment import Experiment
 from crossmarket.experiments.provenance import commit
 from crossmarket.experiments.systems import SystemConfig, find_system, known_systems
 from crossmarket.experiments.tables import build_table, write_table
-from crossmarket.experiments.tuning.space import with_settings
 from crossmarket.files import read_json, write_json, write_text
 from crossmarket.models.registry import find_model
 
@@ -72,27 +72,10 @@ def load_blocks() -> list[Experiment]:
     for block in plan.pop("blocks"):
         changes = block.pop("config", {})
         titles = block.pop("systems", known_systems())
-        found = found_settings(PLAN.parent / block.pop("tuning")) if "tuning" in block else {}
-        systems = tuple(changed(tuned(find_system(title), found), changes) for title in titles)
+        protocol = Protocol.model_validate(block["protocol"])
+        systems = tuple(changed(find_system(title, protocol), changes) for title in titles)
         blocks.append(Experiment.model_validate({**plan, **block, "systems": systems}))
     return blocks
-
-
-@cache
-def found_settings(folder: Path) -> dict[str, dict[str, Any]]:
-    """What `crossmarket tune` found better than the catalogue's settings, by system."""
-    records = [read_json(file) for file in sorted(folder.glob("*.json"))]
-    return {
-        one["title"]: one["best"]["settings"] if one["best"]["number"] else {} for one in records
-    }
-
-
-def tuned(system: SystemConfig, found: dict[str, dict[str, Any]]) -> SystemConfig:
-    """A system as it was tuned; its ablations, which are not searched, follow it."""
-    searched = [known_systems()[title] for title in found]
-    same = [one.title for one in searched if one.model == system.model]
-    title = system.title if system.title in found else next(iter(same), None)
-    return system if title is None else with_settings(system, found[title])
 
 
 def changed(system: SystemConfig, changes: dict[str, Any]) -> SystemConfig:

@@ -1,5 +1,6 @@
 import json
 import os
+import runpy
 from dataclasses import replace
 
 import numpy as np
@@ -8,13 +9,20 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.commands import ok, refused, start
+from tests.docs.pages import ROOT
 from tests.faults.killing import finish, kill_often, leftovers
 from tests.small import markets, result_of, store, write_yaml
 
 from crossmarket.data.splits import ratio_split
 from crossmarket.errors import CrossmarketError, DataError, LeakError, UsageError
 from crossmarket.evaluation.protocols import Protocol
-from crossmarket.experiments.systems import SystemConfig, find_system, known_systems
+from crossmarket.experiments.systems import (
+    SystemConfig,
+    find_start,
+    find_system,
+    known_systems,
+    with_settings,
+)
 from crossmarket.experiments.tuning import space as space_module
 from crossmarket.experiments.tuning.bench import Bench
 from crossmarket.experiments.tuning.plan import TuningPlan, load_plan
@@ -27,7 +35,6 @@ from crossmarket.experiments.tuning.space import (
     find_space,
     propose,
     search_spaces,
-    with_settings,
 )
 from crossmarket.metrics.held_out import HeldOut
 from crossmarket.models.registry import build_model
@@ -83,7 +90,7 @@ def test_every_system_of_the_catalogue_has_a_space():
 
 @pytest.mark.parametrize("title", known_systems())
 def test_a_space_holds_the_present_settings_and_builds_everywhere(title):
-    system, space = find_system(title), find_space(title)
+    system, space = find_start(title), find_space(title)
     current = current_settings(system, space)
 
     def build(values):
@@ -164,7 +171,7 @@ def test_proposals_move_to_where_values_are_high():
 )
 def test_a_space_that_does_not_fit_is_refused(space, message):
     with pytest.raises(UsageError) as caught:
-        current_settings(find_system("EASE^R merged"), space)
+        current_settings(find_start("EASE^R merged"), space)
     assert str(caught.value).startswith(message)
 
 
@@ -175,6 +182,24 @@ def test_nested_settings_leave_their_neighbours():
     assert system.config["fine_tuning"]["learning_rate"] == 0.001
 
 
+def test_the_catalogue_holds_what_the_search_found():
+    script = runpy.run_path(str(ROOT / "experiments" / "tuned.py"))
+    assert script["render"]() == script["TUNED"].read_text(encoding="utf-8")
+    found = yaml.safe_load(script["render"]())["ratio-full"]
+    assert found.keys() <= known_systems().keys()
+    for title, system in known_systems().items():
+        assert system == with_settings(find_start(title), found.get(title, {}))
+    ablation = find_system("DCMPT without prompt")
+    assert ablation == with_settings(find_start(ablation.title), found["DCMPT"])
+
+
+def test_what_is_found_under_a_random_split_is_not_taken_for_a_split_by_date():
+    title = "Decayed popularity"
+    assert find_system(title).config == {"half_life": 884.0}
+    assert find_system(title, Protocol(name="forec")) == find_system(title)
+    assert find_system(title, Protocol(name="time-full")) == find_start(title)
+
+
 # -- the search -------------------------------------------------------------------------------
 
 
@@ -183,7 +208,7 @@ def test_every_system_has_the_same_budget_and_starts_with_its_own_settings(tuned
     assert [record["title"] for record in records] == PLAN["systems"]
     for record in records:
         assert record["key"]["budget"] == {"trials": 4, "seconds": 1000}
-        system, space = find_system(record["title"]), find_space(record["title"])
+        system, space = find_start(record["title"]), find_space(record["title"])
         first = record["trials"][0]
         assert first["settings"] == current_settings(system, space)
         assert record["default"] == first["value"]
@@ -217,7 +242,7 @@ def test_a_record_says_what_was_best_and_what_it_cost(tuned):
 def test_a_value_is_the_ndcg_of_the_validation_part(tuned):
     _, records = tuned
     trial = records[2]["trials"][2]
-    system = with_settings(find_system("GMF"), trial["settings"])
+    system = with_settings(find_start("GMF"), trial["settings"])
     split = ratio_split(markets(), seed=0)
     for market in ("mx", "uk"):
         model = build_model(system.model, system.preset, system.config, RunOptions(threads=1))
@@ -238,7 +263,7 @@ def test_tuned_systems_can_be_copied_into_an_experiment(tuned):
     assert [entry["title"] for entry in entries] == PLAN["systems"]
     for entry, record in zip(entries, records, strict=True):
         system = SystemConfig.model_validate(entry)
-        assert system == with_settings(find_system(system.title), record["best"]["settings"])
+        assert system == with_settings(find_start(system.title), record["best"]["settings"])
         assert system.config == record["best"]["config"]
 
 

@@ -115,13 +115,21 @@ class Analysis:
     systems: tuple[str, ...] = ()
     protocol: str = "ratio-full"
 
-    def setting(self, data: ReadResult, folder: Path, **chosen: Any) -> Setting:
+    def setting(
+        self,
+        data: ReadResult,
+        folder: Path,
+        systems: Sequence[str | SystemConfig] | None = None,
+        **chosen: Any,
+    ) -> Setting:
         """The setting with this analysis' own defaults for all that is not chosen.
 
         Parameters
         ----------
+        systems : sequence of str or SystemConfig, optional
+            Titles of the catalogue, or systems written out.
         **chosen
-            Fields of `Setting`; None means the default.
+            Other fields of `Setting`; None means the default.
 
         Raises
         ------
@@ -131,16 +139,20 @@ class Analysis:
         given = {name: value for name, value in chosen.items() if value is not None}
         for market in given.get("markets", ()):
             data.dataset.require_market(market)
-        if given.get("systems") and not self.systems:
+        if systems and not self.systems:
             raise UsageError(f"{self.name} looks at the data alone; leave out the systems")
         default = Setting(
             data,
             folder,
             markets=data.dataset.markets,
-            systems=tuple(find_system(title) for title in self.systems),
             protocol=Protocol(name=self.protocol),
         )
-        return replace(default, **given)
+        setting = replace(default, **given)
+        found = (
+            find_system(one, setting.protocol) if isinstance(one, str) else one
+            for one in (self.systems if systems is None else systems)
+        )
+        return replace(setting, systems=tuple(found))
 
 
 def in_order(

@@ -47,7 +47,6 @@ def analyse(
     from crossmarket.analysis.run import run_analysis
     from crossmarket.data.readers import read_data
     from crossmarket.evaluation.protocols import Protocol
-    from crossmarket.experiments.systems import find_system
 
     if name is None:
         for known in ANALYSES.values():
@@ -61,7 +60,7 @@ def analyse(
         read_data(data),
         work or out / "work",
         markets=split_names(markets) if markets else None,
-        systems=tuple(find_system(title) for title in titles) if titles else None,
+        systems=titles,
         protocol=Protocol(name=protocol).require_known() if protocol else None,
         seeds=parse_seeds(seeds),
         threads=threads,

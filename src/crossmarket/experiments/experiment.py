@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     NonNegativeInt,
     PositiveInt,
+    ValidationInfo,
 )
 
 from crossmarket.data.dataset import MarketDataset
@@ -26,10 +27,10 @@ from crossmarket.models.registry import build_model
 from crossmarket.training.options import RunOptions
 
 
-def _by_title(entry: Any) -> Any:
+def _by_title(entry: Any, info: ValidationInfo) -> Any:
     """Let an experiment name a system of the catalogue by its title alone."""
     try:
-        return find_system(entry) if isinstance(entry, str) else entry
+        return find_system(entry, info.data.get("protocol")) if isinstance(entry, str) else entry
     except UsageError as error:
         raise ValueError(error) from error
 

@@ -137,14 +137,16 @@ class PublishedTable(Part):
     @property
     def reference_title(self) -> str | None:
         """Title of the reference."""
-        found = self.reference.found() if self.reference is not None else None
+        found = self.reference.found(self.protocol) if self.reference is not None else None
         return None if found is None else found.title
 
     @cached_property
     def system_of(self) -> dict[str, SystemConfig]:
         """The system of each row that has one, by the row's label; titles as in `systems`."""
         rows = self.row_of.items()
-        own = {label: found for label, row in rows if (found := row.found()) is not None}
+        own = {
+            label: found for label, row in rows if (found := row.found(self.protocol)) is not None
+        }
         shown = list(own.values())
         return {
             label: system
@@ -160,7 +162,7 @@ class PublishedTable(Part):
         sources or on other items, bears its own title, as all of a table of gains do.
         """
         found = list(self.system_of.values())
-        reference = self.reference.found() if self.reference is not None else None
+        reference = self.reference.found(self.protocol) if self.reference is not None else None
         if reference is not None:
             found.append(reference)
         return tuple(system for place, system in enumerate(found) if system not in found[:place])

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
+from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.systems import SystemConfig, find_system
 from crossmarket.models.config import merge_values
 
@@ -38,8 +39,13 @@ class SystemChoice(Part):
     system: str | SystemConfig | None = None
     config: dict[str, Any] = Field(default_factory=dict)
 
-    def found(self) -> SystemConfig | None:
+    def found(self, protocol: Protocol | None) -> SystemConfig | None:
         """The system with these settings, under its own title.
+
+        Parameters
+        ----------
+        protocol : Protocol or None
+            Under which the table is measured; see `known_systems`.
 
         Raises
         ------
@@ -48,7 +54,9 @@ class SystemChoice(Part):
         """
         if self.system is None:
             return None
-        found = find_system(self.system) if isinstance(self.system, str) else self.system
+        found = self.system
+        if isinstance(found, str):
+            found = find_system(found, protocol)
         return found.model_copy(update={"config": merge_values(found.config, self.config)})
 
 

@@ -26,7 +26,7 @@ def measure_controls(table: PublishedTable, setting: Setting) -> list[dict[str, 
     """
     if table.kind not in _KINDS:
         return []
-    systems = [find_system(title) for title in CONTROLS]
+    systems = [find_system(title, table.protocol) for title in CONTROLS]
     _, per_user = setting.comparison(systems, metrics=table.metrics).run()
     users = by_row(table, per_user, {title: title for title in CONTROLS})
     means = from_users(users, table.metrics).summary()

@@ -26,7 +26,7 @@ def users_of_rows(table: PublishedTable, setting: Setting) -> pl.DataFrame:
 
 def needs_sources(table: PublishedTable) -> bool:
     """Whether a row that is measured names its sources."""
-    return any(row.sources != "all" and row.found() is not None for row in table.rows)
+    return any(row.sources != "all" and row.system is not None for row in table.rows)
 
 
 def from_all_markets(table: PublishedTable, setting: Setting) -> pl.DataFrame | None:

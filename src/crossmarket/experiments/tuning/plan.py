@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from crossmarket.experiments.experiment import Check, Setup, load_setup, require_distinct
-from crossmarket.experiments.systems import find_system
+from crossmarket.experiments.systems import find_start
 from crossmarket.experiments.tuning.space import current_settings, find_space
 
 
@@ -47,4 +47,4 @@ def _checks(plan: TuningPlan) -> Iterator[Check]:
 
 
 def _require_searchable(title: str) -> None:
-    current_settings(find_system(title), find_space(title))
+    current_settings(find_start(title), find_space(title))

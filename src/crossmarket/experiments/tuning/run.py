@@ -11,7 +11,7 @@ import yaml
 from crossmarket.data.readers import ReadResult
 from crossmarket.errors import UsageError
 from crossmarket.experiments.locking import locked
-from crossmarket.experiments.systems import find_system
+from crossmarket.experiments.systems import find_start
 from crossmarket.experiments.tuning.bench import Bench
 from crossmarket.experiments.tuning.plan import TuningPlan
 from crossmarket.experiments.tuning.search import Report, Search
@@ -70,7 +70,7 @@ def tune(
     with locked(folder):
         remove_temporaries(folder)
         bench = Bench(plan, data, progress)
-        searches = [Search(bench, find_system(title), folder) for title in plan.systems]
+        searches = [Search(bench, find_start(title), folder) for title in plan.systems]
         for search in searches:
             if not only or search.system.title in only:
                 search.run(report)

@@ -14,14 +14,13 @@ import numpy as np
 
 from crossmarket.errors import CrossmarketError, LeakError, UsageError
 from crossmarket.experiments.provenance import commit, versions
-from crossmarket.experiments.systems import SystemConfig
+from crossmarket.experiments.systems import SystemConfig, with_settings
 from crossmarket.experiments.tuning.bench import Bench
 from crossmarket.experiments.tuning.space import (
     STARTUP_TRIALS,
     current_settings,
     find_space,
     propose,
-    with_settings,
 )
 from crossmarket.files import read_json, write_json
 from crossmarket.training.loop import SELECTION_METRIC

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from crossmarket.errors import UsageError
 from crossmarket.experiments.systems import CATALOGUE, SystemConfig
-from crossmarket.models.config import flat_values, merge_values
+from crossmarket.models.config import flat_values
 from crossmarket.models.registry import build_model
 
 #: Trials before the sampler learns from those there are; until then it draws at random.
@@ -116,17 +116,6 @@ def _holds(setting: Range | Choices, value: Any) -> bool:
     if isinstance(setting, Choices):
         return value in setting.choices
     return bool(setting.low <= value <= setting.high)
-
-
-def with_settings(system: SystemConfig, settings: Mapping[str, Any]) -> SystemConfig:
-    """The system with some settings changed, given by their dotted names."""
-    config = system.config
-    for name, value in settings.items():
-        nested = value
-        for part in reversed(name.split(".")):
-            nested = {part: nested}
-        config = merge_values(config, nested)
-    return system.model_copy(update={"config": config})
 
 
 def propose(
