@@ -513,3 +513,17 @@ def test_the_command_tells_each_trial_and_what_came_of_it(tmp_path):
     assert "Item kNN, trial 0: 0." in result.err
     assert f"wrote {out / 'tuned.yaml'}" in result.err
     assert ok("tune", plan, "--out", out, "--only", "Item kNN").out == knn + "\n"
+
+
+def test_the_same_plan_under_another_protocol_and_for_other_markets(tmp_path):
+    place = store(tmp_path / "data").parent
+    plan = write_yaml(place / "plan.yaml", {**PLAN, "systems": ["Item kNN"], "trials": 1})
+    out = tmp_path / "out"
+    ok("tune", plan, "--out", out, "--protocol", "time-full", "--markets", "uk")
+    (trial,) = json.loads((out / "item-knn.json").read_text())["trials"]
+    key = json.loads((out / "item-knn.json").read_text())["key"]
+    assert (key["protocol"], key["targets"]) == ({"name": "time-full"}, ["uk"])
+    assert trial["markets"].keys() == {"uk"}
+    said = refused("tune", plan, "--out", out, "--protocol", "no", code=2)
+    assert "no" in said and "time-full" in said
+    assert "'xx'" in refused("tune", plan, "--out", out, "--markets", "xx", code=2)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crossmarket.cli.commands import Command, example
+from crossmarket.cli.commands import Command, example, split_names
 from crossmarket.errors import UsageError
 
 
@@ -17,15 +17,24 @@ def tune(
     only: Annotated[
         list[str] | None, typer.Option(metavar="TITLE", help="Tune this system now; repeatable.")
     ] = None,
+    protocol: Annotated[str | None, typer.Option(help="Instead of the plan's.")] = None,
+    markets: Annotated[
+        str | None, typer.Option(help="Target markets, comma-separated, instead of the plan's.")
+    ] = None,
 ) -> None:
     """Search settings on validation; writes a JSON file for each system, and tuned.yaml."""
     from crossmarket.data.readers import read_data
+    from crossmarket.evaluation.protocols import Protocol
     from crossmarket.experiments.tuning.plan import load_plan
     from crossmarket.experiments.tuning.run import tune as search
 
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; choose a folder for the results")
     setup = load_plan(plan)
+    if protocol:
+        setup = setup.model_copy(update={"protocol": Protocol(name=protocol).require_known()})
+    if markets:
+        setup = setup.model_copy(update={"targets": split_names(markets)})
     data = read_data((plan.parent / setup.data).resolve())
     records = search(setup, out, data, only=only or (), progress=True, report=_show)
     for record in records:
