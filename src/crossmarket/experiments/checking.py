@@ -15,7 +15,8 @@ from crossmarket.data.splits import Split, given_split
 from crossmarket.errors import CrossmarketError, UsageError
 from crossmarket.evaluation.leak import find_leaks
 from crossmarket.evaluation.protocols import Protocol
-from crossmarket.experiments.run import RUN_FILE, Run
+from crossmarket.experiments.run import Run
+from crossmarket.experiments.run_record import RUN_FILE
 from crossmarket.experiments.stored_split import is_split, read_split
 from crossmarket.training.stage import verified_record
 

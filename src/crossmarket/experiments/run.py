@@ -39,17 +39,20 @@ from crossmarket.experiments.fitting import (
     fit_target,
     stage_folder,
 )
-from crossmarket.experiments.locking import LOCK_FILE, locked
+from crossmarket.experiments.locking import locked
 from crossmarket.experiments.provenance import commit, versions
+from crossmarket.experiments.run_record import (
+    RUN_FILE,
+    RUN_FORMAT,
+    check_place,
+    load_record,
+    write_record,
+)
 from crossmarket.experiments.stored_split import is_split, write_split
-from crossmarket.files import read_json, remove_temporaries, write_atomically, write_json
+from crossmarket.files import remove_temporaries, write_atomically, write_json
 from crossmarket.models.base import Recommender
-from crossmarket.models.config import flat_values
 from crossmarket.models.registry import build_model, find_model
 from crossmarket.training.options import RunOptions
-
-RUN_FILE = "run.json"
-_FORMAT = 1
 
 
 class RunSettings(BaseModel):
@@ -106,16 +109,16 @@ class Run:
             If the data cannot be split as the protocol says, or their own parts leak.
         """
         record = {
-            "format": _FORMAT,
+            "format": RUN_FORMAT,
             "settings": settings.model_dump(mode="json"),
             "data": data.dataset.fingerprint,
             "versions": versions(settings.model),
         }
-        _check_place(path, record)
+        check_place(path, record)
         cls(path, settings, data).split(settings.protocol)
         with locked(path):
-            _check_place(path, record)  # another process may have been here since
-            _write_record(path / RUN_FILE, record)
+            check_place(path, record)  # another process may have been here since
+            write_record(path / RUN_FILE, record)
             if not is_store(path / "data"):
                 write_store(data, path / "data")
         return cls.open(path)
@@ -129,7 +132,7 @@ class Run:
         UsageError
             If the folder is no run.
         """
-        record = _load_record(path)
+        record = load_record(path)
         data = read_data(path / "data", format="store")
         if data.dataset.fingerprint != record["data"]:
             raise DataError(f"the data in {path} are not those the run was made of; fit it again")
@@ -305,53 +308,6 @@ def restrict(data: ReadResult, markets: Iterable[str]) -> ReadResult:
     kept = {name: keep(part) for name, part in (data.parts or {}).items()}
     parts = {name: part for name, part in kept.items() if part.num_interactions}
     return replace(data, dataset=keep(data.dataset), parts=parts or None)
-
-
-def _load_record(path: Path) -> dict[str, Any]:
-    if not (path / RUN_FILE).is_file():
-        raise UsageError(f"{path} is no run; make one with `crossmarket fit --out {path}`")
-    try:
-        record: dict[str, Any] = dict(read_json(path / RUN_FILE))
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path / RUN_FILE} was changed; fit into a new folder") from error
-    if record.get("format") != _FORMAT:
-        raise DataError(f"{path} was written by another version; fit it again into a new folder")
-    return record
-
-
-def _write_record(file: Path, record: dict[str, Any]) -> None:
-    """Write the record of a run; targets it had before stay."""
-    settings = record["settings"]
-    if file.is_file():
-        old = read_json(file)["settings"]["targets"]
-        if set(settings["targets"]) <= set(old):
-            return
-        settings = {**settings, "targets": sorted({*old, *settings["targets"]})}
-    write_json(file, {**record, "settings": settings})
-
-
-def _require_same(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-    way_out = "choose another folder, or repeat the old command to resume"
-    if old["data"] != new["data"]:
-        raise UsageError(f"{path} is a run of other data; {way_out}")
-    before, after = flat_values(old["settings"]), flat_values(new["settings"])
-    for name in sorted((before.keys() | after.keys()) - {"targets"}):
-        if before.get(name) != after.get(name):
-            raise UsageError(
-                f"{path} is a run with {name}={before.get(name)}, not {after.get(name)}; {way_out}"
-            )
-
-
-def _check_place(path: Path, record: dict[str, Any]) -> None:
-    """Refuse a path that holds anything but this very run or what a killed start left."""
-    if (path / RUN_FILE).is_file():
-        _require_same(path, _load_record(path), record)
-    elif path.exists() and not (path.is_dir() and all(map(_is_ours, path.iterdir()))):
-        raise UsageError(f"{path} holds something else; choose a new folder for the run")
-
-
-def _is_ours(child: Path) -> bool:
-    return child.name == LOCK_FILE or (child.name[0] == "." and child.name.endswith(".tmp"))
 
 
 def _require_device(name: str) -> None:

@@ -16,7 +16,8 @@ from crossmarket.data.store import REJECTED_FILE, read_facts
 from crossmarket.errors import DataError
 from crossmarket.evaluation.protocols import KINDS, Protocol
 from crossmarket.experiments.leaderboard.guide import trust
-from crossmarket.experiments.run import RUN_FILE, Run
+from crossmarket.experiments.run import Run
+from crossmarket.experiments.run_record import RUN_FILE
 from crossmarket.experiments.stored_split import is_split, read_split
 from crossmarket.files import read_json
 from crossmarket.reporting.trainings import Training, read_trainings
