@@ -27,6 +27,9 @@ _SEND_BUFFER = 1 << 17
 #: Objects made between two searches for garbage, and how many of these until the next older
 #: generation, which holds what every connection needs, is searched, too.
 _GARBAGE = (5_000, 200, 20)
+#: Blocks of so many bytes go back to the system when they are freed: tables of a market, not the
+#: arrays of a request. The number names this option of `mallopt`.
+_LARGE, _MMAP_THRESHOLD = 1 << 20, -3
 #: Seconds after which a thread that loads a market lets the event loop go on.
 _TURN = 0.0005
 
@@ -47,6 +50,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
         As `Service`; and if a port is taken.
     """
     configure_logs()
+    _libc("mallopt", _MMAP_THRESHOLD, _LARGE)
     sys.setswitchinterval(_TURN)
     # One request has one core; with another number of threads scores are rounded otherwise.
     threadpool_limits(1, user_api="blas")
@@ -86,7 +90,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GARBAGE)
-    _give_memory_back()
+    _libc("malloc_trim", 0)  # what loading needed for a moment
     try:
         server.run(sockets=[one for own in sockets for one in (own, *_copies(own))])
     finally:
@@ -105,12 +109,12 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _give_memory_back() -> None:
-    """Let the system have what loading needed for a moment; only some C libraries keep it."""
+def _libc(name: str, *values: int) -> None:
+    """Call a function that glibc has; other C libraries keep less memory for themselves."""
     library = ctypes.util.find_library("c")
-    trim = getattr(ctypes.CDLL(library), "malloc_trim", None) if library else None
-    if trim is not None:
-        trim(0)
+    function = getattr(ctypes.CDLL(library), name, None) if library else None
+    if function is not None:
+        function(*values)
 
 
 def _copies(listener: socket.socket) -> list[socket.socket]:
