@@ -37,6 +37,12 @@ LEAKS = {
     "simulated": "experiments/results/laboratory/analyses-simulated/leak.csv",
 }
 
+#: Blocks of the laboratory with and without companions of the same day.
+COMPANIONS = tuple(
+    ROOT / "experiments/results/laboratory" / block
+    for block in ("ratio-full", "ratio-full-without-companions")
+)
+
 
 def render() -> dict[Path, str]:
     """Render every generated file: its path and its whole text."""
@@ -56,12 +62,14 @@ def render() -> dict[Path, str]:
     held = replace_section(
         held, "published", published.render(ROOT / PUBLISHED, f"../{PUBLISHED}/")
     )
+    held = replace_section(held, "leak", leaks)
+    held = replace_section(held, "companions", published.render_companions(*COMPANIONS))
     laboratory = ROOT / "docs" / "laboratory.md"
     listed = replace_section(laboratory.read_text(encoding="utf-8"), "analyses", analyses.render())
     return {
         readme: text,
         laboratory: listed,
-        numbers: replace_section(held, "leak", leaks),
+        numbers: held,
         page: replace_section(page.read_text(encoding="utf-8"), "results", every),
         ROOT / "docs" / "cli.md": cli.render(),
         ROOT / "docs" / "configuration.md": configuration.render(),

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from docs.generators.markdown import table
 
 from crossmarket.experiments.published import load_published, published_tables
@@ -103,6 +104,31 @@ def render_leak(files: Mapping[str, Path]) -> str:
         rows += [_leak_row(data, row) for row in found]
     header = ["data", "system", "users", "without the leak", "with it", "gain", "95 % interval"]
     return "\n".join(table(header, rows, "llrrrrr"))
+
+
+def render_companions(whole: Path, dropped: Path) -> str:
+    """Render what is left of a quality when training holds no companion of a held-out item.
+
+    Parameters
+    ----------
+    whole, dropped : Path
+        Blocks of the laboratory with companions and without; means are over the users that both
+        count, then over markets.
+    """
+    user, metric, other = ["system", "seed", "market", "user_id"], "ndcg@10", "ndcg@10_right"
+    left, right = (
+        pl.read_parquet(folder / "per_user.parquet", columns=[*user, metric])
+        for folder in (whole, dropped)
+    )
+    both = left.join(right, on=user)
+    markets = both.group_by("system", "market").agg(pl.col(metric, other).mean())
+    means = markets.group_by("system").agg(pl.col(metric, other).mean())
+    users = both.select(user[1:]).n_unique()
+    rows = [
+        [system, f"{users:,}", f"{with_them:.4f}", f"{without:.4f}"]
+        for system, with_them, without in means.sort(metric, descending=True).iter_rows()
+    ]
+    return "\n".join(table(["system", "users", "with companions", "without"], rows, "lrrr"))
 
 
 def _leak_row(data: str, row: Mapping[str, str]) -> Sequence[str]:
