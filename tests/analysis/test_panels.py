@@ -98,3 +98,16 @@ def test_colours_start_again_after_the_last():
     colours = colour_of(names)
     assert len(set(colours.values())) == len(COLOURS)
     assert colours[names[0]] == colours[names[-1]]
+
+
+@pytest.mark.parametrize("taller", ["de", "uk"])
+def test_a_shared_scale_holds_the_tallest_of_all_panels(table, taller):
+    scaled = pl.col("recall") * pl.when(pl.col("market") == taller).then(2.0).otherwise(1.0)
+    wide = table.with_columns(recall=scaled)
+    _, bars = bars_of(wide, share_y=True)
+    points = wide.with_columns(at=pl.col("group").replace_strict({"x": 1, "y": 2}))
+    figure = lines(points, x="at", x_label="at", ticks="group", share_y=True, **NAMES)
+    for axes in (bars, [one for one in figure.axes if one.get_visible()]):
+        assert axes[0].get_ylim() == axes[1].get_ylim()
+        assert axes[0].get_ylim()[1] > 2 * 0.45
+    assert bars[0].get_ylim()[0] == 0.0

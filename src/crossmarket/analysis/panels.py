@@ -166,7 +166,9 @@ def grouped_bars(
         one.set_xticks(range(len(groups)), [str(at) for at in groups])
         one.set_xlim(-0.6, len(groups) - 0.4)
         one.grid(visible=False, axis="x")
-        if min((mean for mean, _ in cells.values()), default=0.0) >= 0:
+    if min((mean for mean, _ in cells.values()), default=0.0) >= 0:
+        # Limits end the fitting of a shared scale, so they wait until all is drawn.
+        for one in axes:
             one.set_ylim(bottom=0.0)
     add_legend(figure, heading, [handles[name] for name in names], names)
     return figure
@@ -239,6 +241,8 @@ def lines(
         texts = dict(own.select(x, ticks).iter_rows())
         one.set_xticks(sorted(texts), [str(texts[key]) for key in sorted(texts)])
         one.set_xticks([], minor=True)
+    # Limits end the fitting of a shared scale, so they wait until all is drawn.
+    for one in axes:
         one.set_ylim(bottom=max(one.get_ylim()[0], 0.0))
     add_legend(figure, heading, [handles[name] for name in names], names)
     return figure
