@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import yaml
 from tests.docs.pages import ROOT
 from tests.realdata import shared_data
 
@@ -28,6 +29,8 @@ LABORATORY = ROOT / "experiments" / "results" / "laboratory"
 RECORDS = sorted((LABORATORY / "published").glob("*.json"))
 BLOCKS = sorted(LABORATORY.glob("*/table.json"))
 ANALYSES = sorted((LABORATORY / "analyses").glob("*.json"))
+PLAN = yaml.safe_load((ROOT / "experiments" / "laboratory.yaml").read_text(encoding="utf-8"))
+PROTOCOLS = {one.fit_label: one for one in (Protocol(**b["protocol"]) for b in PLAN["blocks"])}
 
 #: Systems that are fitted in a moment, and give the same numbers on any machine.
 QUICK = ("popularity", "decayed-popularity", "item-knn")
@@ -72,7 +75,8 @@ def test_a_cell_of_a_block_is_what_the_system_gives(path):
     market = drawn(list(table["users"]), row["title"] + table["data"])
     metric = table["metrics"][0]
     system = SystemConfig(**{name: row[name] for name in ("title", "model", "preset", "config")})
-    protocol = Protocol(name=table["protocol"])
+    protocol = PROTOCOLS[path.parent.name]
+    assert protocol.label == table["protocol"]
     means = [
         measured_again(system, protocol, data, market, seed)[metric].mean() for seed in row["seeds"]
     ]
