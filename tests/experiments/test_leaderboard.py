@@ -36,6 +36,11 @@ SYSTEMS = [
 QUALITY = {"Popularity": 0.2, "EASE^R": 0.6, EVIL: 0.59}
 
 
+def catalogue(protocol):
+    """The systems as `known_systems` gives those of the package."""
+    return {system.title: system for system in SYSTEMS}
+
+
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
     monkeypatch.setattr(standings, "RESAMPLES", 50)
@@ -102,7 +107,7 @@ def board(tmp_path):
     ratio = comparison(tmp_path / "a", protocol="ratio-full", titles=("Popularity", "EASE^R"))
     return gather(
         [ratio, comparison(tmp_path / "b", seeds=(0, 1))],
-        SYSTEMS,
+        catalogue,
         {"ratio-full": {EVIL: "30 CPU minutes a seed"}},
     )
 
@@ -202,9 +207,9 @@ def test_a_second_folder_brings_seeds_and_systems(tmp_path):
     first = comparison(tmp_path / "first", seeds=(0,))
     second = comparison(tmp_path / "second", seeds=(1,))
     more = comparison(tmp_path / "more", seeds=(0,), titles=("Popularity", "Item kNN"))
-    together, joined = gather([whole], SYSTEMS), gather([first, second], SYSTEMS)
+    together, joined = gather([whole], catalogue), gather([first, second], catalogue)
     assert joined.blocks == together.blocks
-    (block,) = gather([first, second, more], SYSTEMS).blocks
+    (block,) = gather([first, second, more], catalogue).blocks
     added = block.entries[-1]
     assert (added.title, added.seeds, added.notes) == ("Item kNN", (0,), ("1 of 2 seeds",))
     users = values((0,), ("Popularity", "Item kNN")).filter(market="uk")
@@ -218,7 +223,7 @@ def test_fewer_epochs_are_said(tmp_path):
     table = json.loads((folder / "table.json").read_text())
     table["systems"][2]["config"] = {"epochs": 2, "learning_rate": 0.5}
     write_json(folder / "table.json", table)
-    (block,) = gather([folder], SYSTEMS).blocks
+    (block,) = gather([folder], catalogue).blocks
     assert block.entries[2].notes[0] == "epochs 2, catalogue 8"
     assert block.entries[2].notes[1].startswith("learning_rate 0.5, catalogue ")
 
@@ -234,27 +239,27 @@ def test_fewer_epochs_are_said(tmp_path):
 def test_what_cannot_be_compared_is_refused(tmp_path, changes, message):
     folders = [comparison(tmp_path / "one"), comparison(tmp_path / "two", **changes)]
     with pytest.raises(UsageError, match=rf"one and .*two are both time-full, but .*{message}"):
-        gather(folders, SYSTEMS)
+        gather(folders, catalogue)
 
 
 def test_contradictions_are_refused(tmp_path):
     one = comparison(tmp_path / "one")
     shifted = values((0,), QUALITY).with_columns(pl.col("ndcg@10") + 0.1)
     with pytest.raises(UsageError, match=r"hold different results of .* for seed 0"):
-        gather([one, comparison(tmp_path / "two", per_user=shifted)], SYSTEMS)
+        gather([one, comparison(tmp_path / "two", per_user=shifted)], catalogue)
     shifted.write_parquet(one / "per_user.parquet")
     with pytest.raises(DataError, match=r"does not hold the ndcg@10 of 'Popularity' in de"):
-        gather([one], SYSTEMS)
+        gather([one], catalogue)
     other = comparison(tmp_path / "three")
     table = json.loads((other / "table.json").read_text())
     table["systems"][1]["config"] = {"reg": 5}
     write_json(other / "table.json", table)
     with pytest.raises(UsageError, match=r"'EASE\^R' has other settings in .*three"):
-        gather([comparison(tmp_path / "four"), other], SYSTEMS)
+        gather([comparison(tmp_path / "four"), other], catalogue)
     with pytest.raises(UsageError, match=r"has no table.json; name a folder that `compare` wrote"):
-        gather([tmp_path], SYSTEMS)
+        gather([tmp_path], catalogue)
     with pytest.raises(UsageError, match="needs at least one folder"):
-        gather([], SYSTEMS)
+        gather([], catalogue)
 
 
 @pytest.mark.parametrize(
@@ -277,8 +282,8 @@ def test_wrong_reasons_are_refused(tmp_path, text, message):
 def test_reasons_name_systems_that_exist(tmp_path):
     folder = comparison(tmp_path / "a")
     with pytest.raises(UsageError, match="reasons: time-full: no system has the title 'Popular'"):
-        gather([folder], SYSTEMS, {"time-full": {"Popular": "late"}})
-    (block,) = gather([folder], SYSTEMS, {"every protocol": {"LightGCN": "late"}}).blocks
+        gather([folder], catalogue, {"time-full": {"Popular": "late"}})
+    (block,) = gather([folder], catalogue, {"every protocol": {"LightGCN": "late"}}).blocks
     assert block.entries[3].reason == "late"
 
 
@@ -322,7 +327,7 @@ def test_equal_input_gives_equal_bytes(board, tmp_path):
     copies.append(
         comparison(tmp_path / "too", protocol="ratio-full", titles=("Popularity", "EASE^R"))
     )
-    again = gather(copies, SYSTEMS, {"ratio-full": {EVIL: "30 CPU minutes a seed"}})
+    again = gather(copies, catalogue, {"ratio-full": {EVIL: "30 CPU minutes a seed"}})
     assert [p.read_bytes() for p in write_leaderboard(tmp_path / "three", again)] == [
         path.read_bytes() for path in one
     ]
@@ -406,8 +411,9 @@ def test_the_command(tmp_path):
 
 
 def test_the_committed_results_gather():
-    folders = [ROOT / "experiments" / "results" / "laboratory" / "time-full"]
-    board = gather(folders, list(known_systems().values()))
+    place = ROOT / "experiments" / "results" / "laboratory"
+    folders = [place / "time-full", place / "ratio-full"]
+    board = gather(folders)
     for folder, block in zip(folders, board.blocks, strict=True):
         table = json.loads((folder / "table.json").read_text())
         entries = {entry.title: entry for entry in block.entries}
@@ -416,3 +422,6 @@ def test_the_committed_results_gather():
             for metric in block.metrics:
                 cell = entries[row["title"]].cells[metric]["macro"]
                 assert cell.mean == pytest.approx(row["macro"][metric]["mean"])
+    # Each ran with the settings that the catalogue has for its protocol.
+    notes = [note for block in board.blocks for entry in block.entries for note in entry.notes]
+    assert not [note for note in notes if "catalogue" in note]

@@ -26,12 +26,11 @@ def leaderboard(
     """Gather comparisons; writes leaderboard.html, .md, .tex, .csv and .json."""
     from crossmarket.experiments.leaderboard.gather import gather, read_reasons
     from crossmarket.experiments.leaderboard.render import write_leaderboard
-    from crossmarket.experiments.systems import known_systems
 
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; choose a folder for the leaderboard")
     told = read_reasons(reasons) if reasons else None
-    board = gather(folders, list(known_systems().values()), told)
+    board = gather(folders, reasons=told)
     paths = write_leaderboard(out, board)
     for block in board.blocks:
         counts = f"{len(block.measured)} of {len(block.entries)} systems measured"

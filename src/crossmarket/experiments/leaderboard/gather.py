@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,22 @@ from crossmarket.experiments.leaderboard.board import Block, Entry, Leaderboard,
 from crossmarket.experiments.leaderboard.guide import base_name, guide_key, trust
 from crossmarket.experiments.leaderboard.reading import Joined, join, read_folder
 from crossmarket.experiments.leaderboard.standings import Standings
-from crossmarket.experiments.systems import SystemConfig
+from crossmarket.experiments.systems import SystemConfig, known_systems
 from crossmarket.experiments.yaml_files import load_yaml
 from crossmarket.models.registry import build_model
 
 #: Key of a reason that holds under every protocol.
 EVERYWHERE = "every protocol"
 
+#: The systems of a leaderboard by title, with the settings that they should have under a protocol.
+Systems = Callable[[Protocol], Mapping[str, SystemConfig]]
+
 #: Reasons by protocol, then by title.
 Reasons = Mapping[str, Mapping[str, str]]
 
 
 def gather(
-    folders: Sequence[Path], systems: Sequence[SystemConfig], reasons: Reasons | None = None
+    folders: Sequence[Path], systems: Systems = known_systems, reasons: Reasons | None = None
 ) -> Leaderboard:
     """Gather the results of comparisons.
 
@@ -33,8 +36,9 @@ def gather(
     folders : sequence of Path
         Folders that `crossmarket compare` wrote. Those of one protocol become one block, so one
         may bring more systems or more seeds to another.
-    systems : sequence of SystemConfig
-        Rows, measured or not; systems that only a folder knows come after them.
+    systems : callable
+        Gives the rows, measured or not, as those of the catalogue; systems that only a folder
+        knows come after them.
     reasons : mapping, optional
         Why a system has no result: by protocol, or `every protocol`, then by title.
 
@@ -52,17 +56,18 @@ def gather(
         folder = read_folder(path)
         by_protocol.setdefault(folder.table["protocol"], []).append(folder)
     joined = {label: join(own) for label, own in by_protocol.items()}
-    known = {system.title: system for system in systems}
-    titles = list(known)
+    known = {label: systems(Protocol(name=base_name(label))) for label in joined}
+    any_known = {title: system for own in known.values() for title, system in own.items()}
+    titles = list(any_known)
     for block in joined.values():
         titles += [title for title in block.rows if title not in titles]
     reasons = reasons or {}
     _require_titles(reasons, titles)
     rows = {title: row for block in joined.values() for title, row in block.rows.items()}
     return Leaderboard(
-        systems=tuple(_system(title, known.get(title), rows.get(title)) for title in titles),
+        systems=tuple(_system(title, any_known.get(title), rows.get(title)) for title in titles),
         blocks=tuple(
-            _block(label, joined[label], titles, known, reasons)
+            _block(label, joined[label], titles, known[label], reasons)
             for label in sorted(joined, key=trust)
         ),
     )
