@@ -52,6 +52,7 @@ def main() -> None:
             )
             after = loops(server, asks, options.peak_seconds)
             assert not server.failures(), server.failures()
+    answered = flood["flood"]["requests_per_second"] + flood["probe_answered_per_second"]
     peak = max(
         (before[size]["requests_per_second"] + after[size]["requests_per_second"]) / 2
         for size in SIZES
@@ -64,7 +65,7 @@ def main() -> None:
             "loops_after": after,
             "peak_requests_per_second": peak,
             **flood,
-            "goodput_of_peak": flood["flood"]["requests_per_second"] / peak,
+            "goodput_of_peak": answered / peak,
             "goal": {
                 "failed": 0,
                 "goodput_of_peak": 0.8,
@@ -130,6 +131,7 @@ async def overload(
         "flood": flood,
         "offered_per_second": flood["requests_per_second"] + flood["refused"] / options.seconds,
         "probe_statuses": dict(Counter(one.status for one in during)),
+        "probe_answered_per_second": sum(one.status == 200 for one in during) / (end - begin),
         "probe_before": normal,
         "probe_answered": spread(one.seconds for one in during if one.status == 200),
         "refused": spread(refused) if refused else None,
