@@ -5,8 +5,8 @@
 The peak is the most that `wrk` gets in closed loops of growing size, before the flood and after it:
 machines do not run equally fast all the time. The flood is a closed loop of ten times as many
 connections, at least 1,000; whoever is refused asks again at once. Beside it a probe asks at a
-fixed rate and has its answers checked; it goes on after the flood. All share the machine; the
-record says who used how much of it.
+fixed rate and has its answers checked; it goes on after the flood. At last loop and flood take
+short turns, without the probe. All share the machine; the record says who used how much of it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ def main() -> None:
     parser.add_argument("--peak-seconds", type=int, default=15, help="of each smaller loop")
     parser.add_argument("--calm-seconds", type=int, default=10, help="before and after")
     parser.add_argument("--rate", type=float, default=100, help="of the probe, requests a second")
+    parser.add_argument("--turns", type=int, default=5, help="of a loop and a flood")
+    parser.add_argument("--turn-seconds", type=int, default=8, help="of each")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         artifact = make(Path(place) / "artifact")
@@ -51,6 +53,7 @@ def main() -> None:
                 overload(server, Oracle([market]), asks, max(10 * size, LEAST), options)
             )
             after = loops(server, asks, options.peak_seconds)
+            rounds = turns(server, asks, (size, max(10 * size, LEAST)), options)
             assert not server.failures(), server.failures()
     answered = flood["flood"]["requests_per_second"] + flood["probe_answered_per_second"]
     peak = max(
@@ -66,6 +69,8 @@ def main() -> None:
             "peak_requests_per_second": peak,
             **flood,
             "goodput_of_peak": answered / peak,
+            "goodput_of_peak_in_turns": sorted(flood / calm for calm, flood in rounds),
+            "turns_requests_per_second": rounds,
             "goal": {
                 "failed": 0,
                 "goodput_of_peak": 0.8,
@@ -80,6 +85,18 @@ def loops(server: Server, asks: list[Ask], seconds: int) -> dict[int, dict[str, 
     """What closed loops of each size get; all of their requests are answered."""
     found = {size: wrk(server.port, asks, seconds, size) for size in SIZES}
     assert not any(one["failed"] + one["refused"] for one in found.values()), found
+    return found
+
+
+def turns(
+    server: Server, asks: list[Ask], sizes: tuple[int, int], options: argparse.Namespace
+) -> list[tuple[float, float]]:
+    """Requests a second of the best loop and of the flood in turn, nobody else beside them."""
+    found = []
+    for _ in range(options.turns):
+        calm, flood = (wrk(server.port, asks, options.turn_seconds, size) for size in sizes)
+        found.append((calm["requests_per_second"], flood["requests_per_second"]))
+        time.sleep(2)  # until who was refused is heard again
     return found
 
 

@@ -88,7 +88,7 @@ class Load:
         # Its length was told, so the client has all of it; to the server it ends later.
         await send({"type": "http.response.body", "body": _REFUSAL.body, "more_body": True})
         # Not all of them for equally long: they would come back in one crowd.
-        await asyncio.sleep(_RETRY_SECONDS * random.uniform(1.5, 2))
+        await asyncio.sleep(_RETRY_SECONDS * random.uniform(1, 2))
         await send({"type": "http.response.body", "body": b""})
 
     def take(self, count: int) -> None:
