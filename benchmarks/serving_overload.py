@@ -49,11 +49,10 @@ def main() -> None:
         with serve(artifact) as server:
             before = loops(server, asks, options.peak_seconds)
             size = max(SIZES, key=lambda size: before[size]["requests_per_second"])
-            flood = asyncio.run(
-                overload(server, Oracle([market]), asks, max(10 * size, LEAST), options)
-            )
+            crowd = max(10 * size, LEAST)
+            flood = asyncio.run(overload(server, Oracle([market]), asks, crowd, options))
             after = loops(server, asks, options.peak_seconds)
-            rounds = turns(server, asks, (size, max(10 * size, LEAST)), options)
+            rounds = turns(server, asks, (size, crowd), options)
             assert not server.failures(), server.failures()
     answered = flood["flood"]["requests_per_second"] + flood["probe_answered_per_second"]
     peak = max(

@@ -14,7 +14,7 @@ from crossmarket.errors import UsageError
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.compare import Comparison
 from crossmarket.experiments.experiment import Experiment
-from crossmarket.experiments.systems import SystemConfig, find_system
+from crossmarket.experiments.systems import SystemConfig, resolve_system
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,10 +148,8 @@ class Analysis:
             protocol=Protocol(name=self.protocol),
         )
         setting = replace(default, **given)
-        found = (
-            find_system(one, setting.protocol) if isinstance(one, str) else one
-            for one in (self.systems if systems is None else systems)
-        )
+        chosen_systems = self.systems if systems is None else systems
+        found = (resolve_system(one, setting.protocol) for one in chosen_systems)
         return replace(setting, systems=tuple(found))
 
 

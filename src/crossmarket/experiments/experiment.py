@@ -20,7 +20,7 @@ from pydantic import (
 from crossmarket.data.dataset import MarketDataset
 from crossmarket.errors import UsageError
 from crossmarket.evaluation.protocols import Protocol
-from crossmarket.experiments.systems import SystemConfig, find_system
+from crossmarket.experiments.systems import SystemConfig, resolve_system
 from crossmarket.experiments.yaml_files import read_yaml
 from crossmarket.metrics.ranking import parse_metric
 from crossmarket.models.registry import build_model
@@ -30,7 +30,7 @@ from crossmarket.training.options import RunOptions
 def _by_title(entry: Any, info: ValidationInfo) -> Any:
     """Let an experiment name a system of the catalogue by its title alone."""
     try:
-        return find_system(entry, info.data.get("protocol")) if isinstance(entry, str) else entry
+        return resolve_system(entry, info.data.get("protocol"))
     except UsageError as error:
         raise ValueError(error) from error
 

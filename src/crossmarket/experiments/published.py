@@ -137,8 +137,12 @@ class PublishedTable(Part):
     @property
     def reference_title(self) -> str | None:
         """Title of the reference."""
-        found = self.reference.found(self.protocol) if self.reference is not None else None
+        found = self._reference_system
         return None if found is None else found.title
+
+    @property
+    def _reference_system(self) -> SystemConfig | None:
+        return None if self.reference is None else self.reference.found(self.protocol)
 
     @cached_property
     def system_of(self) -> dict[str, SystemConfig]:
@@ -162,9 +166,8 @@ class PublishedTable(Part):
         sources or on other items, bears its own title, as all of a table of gains do.
         """
         found = list(self.system_of.values())
-        reference = self.reference.found(self.protocol) if self.reference is not None else None
-        if reference is not None:
-            found.append(reference)
+        if self._reference_system is not None:
+            found.append(self._reference_system)
         return tuple(system for place, system in enumerate(found) if system not in found[:place])
 
     def beaten(self, claim: Claim) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from crossmarket.evaluation.protocols import Protocol
-from crossmarket.experiments.systems import SystemConfig, find_system
+from crossmarket.experiments.systems import SystemConfig, resolve_system
 from crossmarket.models.config import merge_values
 
 #: How a paper marks a cell: as the best or second of its column, with its sign of significance.
@@ -54,9 +54,7 @@ class SystemChoice(Part):
         """
         if self.system is None:
             return None
-        found = self.system
-        if isinstance(found, str):
-            found = find_system(found, protocol)
+        found = resolve_system(self.system, protocol)
         return found.model_copy(update={"config": merge_values(found.config, self.config)})
 
 

@@ -42,7 +42,6 @@ from crossmarket.experiments.fitting import (
 from crossmarket.experiments.locking import locked
 from crossmarket.experiments.provenance import commit, versions
 from crossmarket.experiments.run_record import (
-    RUN_FILE,
     RUN_FORMAT,
     check_place,
     load_record,
@@ -118,7 +117,7 @@ class Run:
         cls(path, settings, data).split(settings.protocol)
         with locked(path):
             check_place(path, record)  # another process may have been here since
-            write_record(path / RUN_FILE, record)
+            write_record(path, record)
             if not is_store(path / "data"):
                 write_store(data, path / "data")
         return cls.open(path)

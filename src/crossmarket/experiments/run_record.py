@@ -35,9 +35,9 @@ def load_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def write_record(file: Path, record: dict[str, Any]) -> None:
-    """Write the record of a run; targets it had before stay."""
-    settings = record["settings"]
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write the record of a run folder; targets it had before stay."""
+    file, settings = path / RUN_FILE, record["settings"]
     if file.is_file():
         old = read_json(file)["settings"]["targets"]
         if set(settings["targets"]) <= set(old):

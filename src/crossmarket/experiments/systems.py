@@ -79,6 +79,11 @@ def find_system(title: str, protocol: Protocol | None = None) -> SystemConfig:
     return _find(title, known_systems(protocol))
 
 
+def resolve_system(entry: str | SystemConfig, protocol: Protocol | None = None) -> SystemConfig:
+    """A system as it is, or the catalogue's of a title; see `find_system`."""
+    return find_system(entry, protocol) if isinstance(entry, str) else entry
+
+
 def find_start(title: str) -> SystemConfig:
     """The catalogue's system of a title as a search begins; raises what `find_system` does."""
     return _find(title, starting_systems())

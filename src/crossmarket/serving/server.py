@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import cache
 
 import uvicorn
 from threadpoolctl import threadpool_limits
@@ -111,10 +112,15 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _libc(name: str, *values: int) -> None:
     """Call a function that glibc has; other C libraries keep less memory for themselves."""
-    library = ctypes.util.find_library("c")
-    function = getattr(ctypes.CDLL(library), name, None) if library else None
+    function = getattr(_c_library(), name, None)
     if function is not None:
         function(*values)
+
+
+@cache  # looking for it starts a process
+def _c_library() -> ctypes.CDLL | None:
+    name = ctypes.util.find_library("c")
+    return ctypes.CDLL(name) if name else None
 
 
 def _copies(listener: socket.socket) -> list[socket.socket]:
