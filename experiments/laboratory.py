@@ -1,10 +1,11 @@
-"""Every system under every protocol, each in a process of its own: quality, and what it costs.
+"""Every system under every protocol: quality, and what it costs.
 
     python experiments/laboratory.py --out FOLDER [--blocks time-full,ratio-full] [--seeds 0]
-                                     [--systems "EASE^R merged;DCMPT"] [--skip "ACMR"] [--tables]
+                                     [--systems "EASE^R merged;DCMPT"] [--skip "ACMR*"] [--tables]
 
-A system that has its result, with the settings that it has now, and its costs is not run again, so
-the script can be stopped and started at will; two may run at once in blocks of their own. Each
+With a block's first seed each system has a process of its own, whose costs are kept; the other
+seeds share one. A system that has its result, with the settings that it has now, is not run again,
+so the script can be stopped and started at will; two may run at once in blocks of their own. Each
 block has a folder FOLDER/PROTOCOL with results, table.{md,csv,json}, costs.{md,json} and per-user
 values; trained stages are shared through it, so what one system has pre-trained, another takes.
 """
@@ -17,7 +18,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,33 +51,58 @@ def main() -> None:
     parser.add_argument("--blocks", help="names of blocks' folders, comma-separated")
     parser.add_argument("--seeds", type=int, nargs="+", help="only these of a block's seeds")
     parser.add_argument("--systems", help="titles of the only systems to run, separated by ;")
-    parser.add_argument("--skip", help="titles of systems to leave out, separated by ;")
+    parser.add_argument("--skip", help="patterns of titles to leave out, separated by ;")
     parser.add_argument("--tables", action="store_true", help="only write tables of what is there")
     parser.add_argument("--here", action="store_true", help="in this process, without costs")
     options = parser.parse_args()
     chosen = options.blocks.split(",") if options.blocks else None
     blocks = [one for one in load_blocks() if chosen is None or one.protocol.fit_label in chosen]
+    if options.here:
+        compute(blocks, options)
+        return
     if not options.tables:
-        for seed, block, system in steps(blocks, options):
-            if options.here:
-                compute(block, system, seed, options.out)
-            else:
-                run_alone(block, system, seed, options.out)
-    if not options.here:
-        for block in blocks:
-            write_tables(block, options.out)
+        measure(blocks, options)
+    for block in blocks:
+        write_tables(block.experiment, options.out)
 
 
-def load_blocks() -> list[Experiment]:
-    """The plan's blocks, each as an experiment with the systems it names, or all of them."""
+@dataclass(frozen=True)
+class Block:
+    """A protocol's experiment, and patterns of titles that are run with its first seed alone."""
+
+    experiment: Experiment
+    once: tuple[str, ...]
+
+    @property
+    def protocol(self) -> Protocol:
+        return self.experiment.protocol
+
+    def systems(self, seed: int, options: argparse.Namespace) -> list[SystemConfig]:
+        """What to run with a seed."""
+        if seed not in self.experiment.seeds or seed not in (options.seeds or [seed]):
+            return []
+        only = options.systems.split(";") if options.systems else known_systems()
+        left_out = options.skip.split(";") if options.skip else []
+        if seed != self.experiment.seeds[0]:
+            left_out = [*left_out, *self.once]
+        return [
+            system
+            for system in self.experiment.systems
+            if system.title in only and not any(fnmatch(system.title, one) for one in left_out)
+        ]
+
+
+def load_blocks() -> list[Block]:
+    """The plan's blocks, with the systems that they name, or all of them."""
     plan = yaml.safe_load(PLAN.read_text(encoding="utf-8"))
+    once = plan.pop("once")
     blocks = []
     for block in plan.pop("blocks"):
-        changes = block.pop("config", {})
+        changes, own = block.pop("config", {}), tuple(block.pop("once", once))
         titles = block.pop("systems", known_systems())
         protocol = Protocol.model_validate(block["protocol"])
         systems = tuple(changed(find_system(title, protocol), changes) for title in titles)
-        blocks.append(Experiment.model_validate({**plan, **block, "systems": systems}))
+        blocks.append(Block(Experiment.model_validate({**plan, **block, "systems": systems}), own))
     return blocks
 
 
@@ -85,19 +113,24 @@ def changed(system: SystemConfig, changes: dict[str, Any]) -> SystemConfig:
     return system.model_copy(update={"config": {**system.config, **own}})
 
 
-def steps(
-    blocks: Sequence[Experiment], options: argparse.Namespace
-) -> Iterator[tuple[int, Experiment, SystemConfig]]:
-    """What to run, all blocks for the first seed first."""
-    only = options.systems.split(";") if options.systems else None
-    skipped = options.skip.split(";") if options.skip else []
-    for seed in sorted({seed for block in blocks for seed in block.seeds}):
+def measure(blocks: Sequence[Block], options: argparse.Namespace) -> None:
+    """Run what is missing, all blocks for the first seed first."""
+    for seed in sorted({seed for block in blocks for seed in block.experiment.seeds}):
         for block in blocks:
-            if seed not in block.seeds or (options.seeds and seed not in options.seeds):
-                continue
-            for system in block.systems:
-                if (only is None or system.title in only) and system.title not in skipped:
-                    yield seed, block, system
+            systems = block.systems(seed, options)
+            if seed == block.experiment.seeds[0]:
+                for system in systems:
+                    run_alone(block.experiment, system, seed, options.out)
+            elif systems:
+                run(block.experiment, systems, seed, options.out)
+
+
+def compute(blocks: Sequence[Block], options: argparse.Namespace) -> None:
+    """Run the chosen systems in this process."""
+    for block in blocks:
+        for seed in block.experiment.seeds:
+            if systems := block.systems(seed, options):
+                run(block.experiment, systems, seed, options.out)
 
 
 def folder_of(block: Experiment, out: Path) -> Path:
@@ -120,10 +153,12 @@ def data_of(block: Experiment) -> ReadResult:
     return data_at((PLAN.parent / block.data).resolve())
 
 
-def compute(block: Experiment, system: SystemConfig, seed: int, out: Path) -> None:
-    """Run one system for one seed, or read its result where it is known."""
-    (record,), _ = comparison(block, [system], seed, out).run()
-    print(block.protocol.fit_label, seed, system.title, json.dumps(record["macro"]), flush=True)
+def run(block: Experiment, systems: Sequence[SystemConfig], seed: int, out: Path) -> None:
+    """Run systems with a seed, or read the results that are known."""
+    label = block.protocol.fit_label
+    comparison(block, systems, seed, out).run(
+        lambda title, seed, row: print(label, seed, title, json.dumps(row["macro"]), flush=True)
+    )
 
 
 def run_alone(block: Experiment, system: SystemConfig, seed: int, out: Path) -> None:
@@ -177,19 +212,24 @@ def write_tables(block: Experiment, out: Path) -> None:
     """Tables of a block's results and costs, of the systems and seeds that are done."""
     folder = folder_of(block, out)
     costs = known_costs(folder)
-    done = [system for system in block.systems if system.title in costs]
-    if not any(system.title == block.reference for system in done):
+    if block.reference not in costs:
         return
+    counted = [system for system in block.systems if system.title in costs]
     records: list[dict[str, Any]] = []
     frames: list[pl.DataFrame] = []
     for seed in block.seeds:
-        systems = [system for system in done if str(seed) in costs[system.title]]
-        if systems:
-            found, per_user = comparison(block, systems, seed, out).run()
+        known = comparison(block, counted, seed, out)
+        done = [system for system in counted if known.is_done(system, seed)]
+        if any(system.title == block.reference for system in done):
+            found, per_user = comparison(block, done, seed, out).run()
             records += found
             frames.append(per_user)
+    if not records:
+        return
+    titles = {record["title"] for record in records}
+    systems = tuple(system for system in counted if system.title in titles)
     seeds = tuple(sorted({record["seed"] for record in records}))
-    shown = block.model_copy(update={"systems": tuple(done), "seeds": seeds})
+    shown = block.model_copy(update={"systems": systems, "seeds": seeds})
     per_user = pl.concat(frames)
     write_table(folder, build_table(shown, records, per_user), per_user)
     write_costs(shown, costs, folder)
@@ -209,8 +249,8 @@ def write_costs(block: Experiment, costs: dict[str, dict[str, Any]], folder: Pat
     for system in block.systems:
         first = min(costs[system.title], key=int)
         lines += cost_rows(system.title, costs[system.title][first])
-    total = sum(cost["cpu_seconds"] for seeds in costs.values() for cost in seeds.values())
-    lines += ["", f"Together {total / 3600:.2f} hours of one core, all seeds."]
+    total = sum(seeds[min(seeds, key=int)]["cpu_seconds"] for seeds in costs.values())
+    lines += ["", f"Together {total / 3600:.2f} hours of one core a seed."]
     write_text(folder / "costs.md", "\n".join(lines) + "\n")
 
 

@@ -60,6 +60,7 @@ class Comparison:
         self.experiment, self.folder, self.data, self.progress = experiment, folder, data, progress
         self.targets = experiment.markets(data.dataset)
         self.metrics = tuple(dict.fromkeys([*experiment.metrics, *METRICS]))
+        self._latest: tuple[Split, str] | None = None
 
     def run(
         self, report: Callable[[str, int, dict[str, Any]], None] = lambda title, seed, row: None
@@ -117,6 +118,15 @@ class Comparison:
             source_split=system.source_split,
             everything=self.data.dataset,
         )
+
+    def _ground(self, seed: int) -> tuple[Split, str]:
+        """The split of a seed and the hash of its candidates, which are stored."""
+        if self._latest is None or self._latest[0].seed != seed:
+            protocol, split = self.experiment.protocol, self.split(seed)
+            name = f"{protocol.fit_label}-{seed}.parquet"
+            keep_candidates(protocol, split, self.folder / "candidates" / name)
+            self._latest = split, protocol.candidates_hash(split)
+        return self._latest
 
     def is_done(self, system: SystemConfig, seed: int, table: str = "per_user") -> bool:
         """Whether the result of a system and seed is in the folder already."""
@@ -197,9 +207,7 @@ class Comparison:
     def _compute(self, system: SystemConfig, seed: int, memory: dict[str, Any]) -> None:
         """Fit, evaluate and keep the result; the record is written last."""
         protocol, key = self.experiment.protocol, self._key(system, seed)
-        split = self.split(seed)
-        name = f"{protocol.fit_label}-{seed}.parquet"
-        keep_candidates(protocol, split, self.folder / "candidates" / name)
+        split, candidates = self._ground(seed)
         parts, trainable = [], {}
         for target in self.targets:
             model = self.fit(system, split, target, memory)
@@ -209,7 +217,7 @@ class Comparison:
             **summarise(parts, self.metrics),
             "seed": seed,
             "trainable": trainable,
-            "candidates": protocol.candidates_hash(split),
+            "candidates": candidates,
             "key": key,
             "commit": commit(),
             "rows": {},
