@@ -197,5 +197,5 @@ def _spread(table: pl.DataFrame, view: str) -> str:
     """Mean of a view's silhouette over seeds; with its standard deviation if there are several."""
     own = table.filter(pl.col("view") == view).group_by("seed").agg(pl.first("silhouette"))
     values = own["silhouette"].to_numpy()
-    text = f"{values.mean():.2f}"
-    return text + (f" ± {values.std(ddof=1):.2f} ({len(values)} seeds)" if len(values) > 1 else "")
+    text = f"{values.mean():.3f}"
+    return text + (f" ± {values.std(ddof=1):.3f} ({len(values)} seeds)" if len(values) > 1 else "")
