@@ -100,6 +100,40 @@ def test_gains_are_changes_against_the_reference_and_average_over_markets(tmp_pa
     assert found["avg"] == pytest.approx(np.mean(list(changes.values())))
 
 
+def test_what_is_said_of_the_reference_of_gains_is_judged_by_levels(tmp_path):
+    rows = [row("A", POPULARITY, {"ndcg@10": [None]})]
+    claims = [
+        {"text": "EASE helps.", "better": "EASE", "than": "A", "metric": "ndcg@10"},
+        {"text": "It does not.", "better": "A", "than": "EASE", "metric": "ndcg@10"},
+    ]
+    table = published(
+        tmp_path,
+        rows,
+        kind="gains",
+        columns=["avg"],
+        markets=[None],
+        reference={"system": EASE},
+        claims=claims,
+    )
+    own = setting(table, DATA, tmp_path / "out", seeds=(0,))
+    record = reproduce(table, own)
+    (helps,), (hurts,) = (claim["comparisons"] for claim in record["claims"])
+    levels = {
+        name: [evaluated(system, table.protocol, market, 0)[0] for market in own.markets]
+        for name, system in (("EASE", EASE), ("A", POPULARITY))
+    }
+    gains = [a.mean() - b.mean() for a, b in zip(levels["EASE"], levels["A"], strict=True)]
+    assert helps["columns"] == len(own.markets)
+    assert helps["ahead"] == sum(gain > 0 for gain in gains)
+    assert helps["mean_gain"] == pytest.approx(np.mean(gains))
+    pooled = [np.concatenate(levels[name]).mean() for name in ("EASE", "A")]
+    assert helps["user_gain"] == pytest.approx(pooled[0] - pooled[1])
+    assert hurts["user_gain"] == pytest.approx(-helps["user_gain"])
+    (cell,) = record["rows"][0]["cells"]
+    assert cell["published"] is None
+    assert cell["measured"] is not None
+
+
 def test_gains_with_a_source_compare_systems_with_that_source(tmp_path):
     rows = [row("mx", EASE, NDCG, sources="mx")]
     table = published(

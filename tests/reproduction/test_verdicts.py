@@ -69,6 +69,18 @@ def test_a_reason_stands_before_any_number(tmp_path):
     assert (one.word, one.reason) == ("cannot be compared", "No market us.")
 
 
+def test_what_the_paper_leaves_empty_is_shown_and_not_judged(tmp_path):
+    own, found = table(tmp_path, [None] * 4), measured({"A": [0.1, 0.2, None, None]})
+    shown = with_verdicts(own, found)
+    assert shown["column"].to_list() == COLUMNS[:2]
+    assert shown.select("measured", "published", "agrees").rows() == [
+        (0.1, None, None),
+        (0.2, None, None),
+    ]
+    one = verdict(own, found)
+    assert (one.word, one.reason) == ("cannot be compared", "The paper prints no number for it.")
+
+
 def test_the_direction_of_a_miss_is_told(tmp_path):
     reason = verdict(table(tmp_path), measured({"A": [0.9, 0.9, 0.9, 0.1]})).reason
     assert reason == "0 of 4 cells agree; measured is higher in 3."

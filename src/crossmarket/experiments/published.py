@@ -120,16 +120,15 @@ class PublishedTable(Part):
         return {column: market for column, market in pairs if market is not None}
 
     def frame(self) -> pl.DataFrame:
-        """The printed cells: `group, row, metric, column, value`; percent turned into fractions.
+        """The cells: `group, row, metric, column, value`; percent turned into fractions.
 
-        `row` holds labels. Cells that the paper leaves empty are left out.
+        `row` holds labels; `value` is null where the paper leaves a cell empty.
         """
         cells = [
-            (row.group, label, metric, column, value / (100 if row.percent or self.percent else 1))
+            (row.group, label, metric, column, _fraction(value, row.percent or self.percent))
             for label, row in zip(self.labels, self.rows, strict=True)
             for metric, values in row.values.items()
             for column, value in zip(self.columns, values, strict=True)
-            if value is not None
         ]
         schema = dict.fromkeys(("group", "row", "metric", "column"), pl.String())
         return pl.DataFrame(cells, schema={**schema, "value": pl.Float64()}, orient="row")
@@ -182,6 +181,10 @@ class PublishedTable(Part):
         for fault in faults(self):
             raise ValueError(fault)
         return self
+
+
+def _fraction(value: float | None, percent: bool) -> float | None:
+    return value / 100 if value is not None and percent else value
 
 
 def _is_metric(name: str) -> bool:

@@ -9,7 +9,7 @@ import polars as pl
 from crossmarket.analysis.base import Setting
 from crossmarket.analysis.sources import pairwise_users
 from crossmarket.experiments.published import PublishedTable
-from crossmarket.reproduction.measured import CELL_SCHEMA, Measured
+from crossmarket.reproduction.measured import CELL_SCHEMA, Measured, from_users
 from crossmarket.reproduction.systems import needs_sources
 
 
@@ -32,7 +32,22 @@ def measure_gains(table: PublishedTable, setting: Setting) -> Measured:
         if column not in table.market_of:
             frames.append(_mean_over_markets(found).with_columns(column=pl.lit(column)))
     joined = pl.concat(frames, how="diagonal")
-    return Measured(joined.select(*CELL_SCHEMA).cast(CELL_SCHEMA))  # type: ignore[arg-type]
+    changes = joined.select(*CELL_SCHEMA).cast(CELL_SCHEMA)  # type: ignore[arg-type]
+    return Measured(changes, levels=None if needs_sources(table) else _levels(table, users))
+
+
+def _levels(table: PublishedTable, users: pl.DataFrame) -> Measured:
+    """Rows and reference as systems of a comparison, whose columns are the markets."""
+    keys = ["row", "market", "seed", "user_id"]
+    rows = users.select(*keys, *table.metrics)
+    once = users.unique(["market", "seed", "user_id"], maintain_order=True)
+    reference = once.select(
+        pl.lit(table.reference_title).alias("row"),
+        *keys[1:],
+        *(pl.col(f"{metric}_reference").alias(metric) for metric in table.metrics),
+    )
+    levels = pl.concat([reference, rows]).rename({"market": "column"})
+    return from_users(levels, table.metrics)
 
 
 def _overall(table: PublishedTable, setting: Setting) -> pl.DataFrame:

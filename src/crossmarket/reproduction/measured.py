@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -30,10 +30,13 @@ class Measured:
         `CELL_SCHEMA`.
     per_user : polars.DataFrame, optional
         `row, column, seed, user_id` and a column for each metric; there where rows are systems.
+    levels : Measured, optional
+        Behind gains: what the rows and the reference themselves have in each market.
     """
 
     cells: pl.DataFrame
-    per_user: pl.DataFrame | None = field(default=None)
+    per_user: pl.DataFrame | None = None
+    levels: Measured | None = None
 
     def summary(self) -> pl.DataFrame:
         """Cells over seeds: `row, metric, column, measured, std, error, seeds`.

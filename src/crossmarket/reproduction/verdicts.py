@@ -42,13 +42,13 @@ def with_verdicts(table: PublishedTable, measured: Measured) -> pl.DataFrame:
     `group, row, metric, column, published, measured, std, error, seeds, difference, agrees`: the
     mean over seeds, the deviation between them (null with one), the standard error over users
     (their mean), the measured minus the published, and whether that is noise; nulls where nothing
-    was measured.
+    was measured. Cells that are neither printed nor measured are left out.
     """
     cells = measured.summary()
     published = table.frame().rename({"value": "published"})
     joined = published.join(
         cells, on=["row", "metric", "column"], how="left", maintain_order="left"
-    )
+    ).filter(pl.any_horizontal(pl.col("published", "measured").is_not_null()))
     noise = (pl.col("std").fill_null(0).pow(2) + pl.col("error").fill_null(0).pow(2)).sqrt()
     allowed = ERRORS * math.sqrt(2) * noise
     if table.kind == "statistics":
@@ -68,6 +68,9 @@ def judge_row(table: PublishedTable, row: PublishedRow, cells: pl.DataFrame) -> 
         return Verdict("cannot be compared", "Nothing was measured for it.")
     if table.comparable is not None:
         return Verdict("cannot be compared", table.comparable)
+    known = known.drop_nulls("published")
+    if known.is_empty():
+        return Verdict("cannot be compared", "The paper prints no number for it.")
     agreeing, total = int(known["agrees"].sum()), known.height
     if agreeing >= MOST * total:
         return Verdict("holds", f"{agreeing} of {total} cells agree.")
@@ -85,12 +88,14 @@ def judge_claim(
 
     A claim holds if the better row is ahead in most columns and, where users are known, the
     interval of its mean gain over all of them lies above 0; it does not if it is ahead in no more
-    than half of them, or the interval lies below 0; otherwise it is undecided.
+    than half of them, or the interval lies below 0; otherwise it is undecided. What is said of the
+    reference of gains is judged by the levels behind them, market by market.
     """
+    if measured.levels is not None and table.reference_title in (claim.better, *claim.than):
+        measured = measured.levels
     means = _means(measured, claim.metric)
-    columns = [
-        column for column in claim.columns or table.columns if (claim.better, column) in means
-    ]
+    named = claim.columns or sorted({column for _, column in means})
+    columns = [column for column in named if (claim.better, column) in means]
     records = []
     for other in table.beaten(claim):
         both = [column for column in columns if (other, column) in means]
