@@ -163,14 +163,16 @@ def test_item_groups_split_the_held_out_items_by_who_sells_them(tmp_path):
     sold = {
         name: set(markets().items.take(markets().catalogue(name))) for name in markets().markets
     }
-    for label, _, column, _, value, _ in cells.iter_rows():
+    for label, _, column, _, value, error in cells.iter_rows():
         elsewhere = set.union(*(items for name, items in sold.items() if name != column))
         ranks = [
             rank
             for item, rank in hits.filter(market=column).select("item_id", "rank").iter_rows()
             if (item in elsewhere) == (label == "shared")
         ]
-        assert value == pytest.approx(np.mean([1 / rank if rank else 0 for rank in ranks]))
+        found = [1 / rank if rank else 0 for rank in ranks]
+        assert value == pytest.approx(np.mean(found))
+        assert error == pytest.approx(np.std(found, ddof=1) / np.sqrt(len(found)))
 
 
 def test_costs_count_parameters_of_the_one_market(tmp_path):

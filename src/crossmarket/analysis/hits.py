@@ -21,14 +21,20 @@ def by_group(setting: Setting, hits: pl.DataFrame, names: Sequence[str]) -> pl.D
 
     Returns
     -------
-    `market, system, group, seed, interactions, recall@10, mrr@10`: recall is the share of a
-    group's interactions that are in their user's list of 10, MRR the mean of 1 / place in the
-    list, 0 outside it. Where each user holds out one item, both are means over users.
+    `market, system, group, seed, interactions, recall@10, mrr@10, recall@10_error,
+    mrr@10_error`: recall is the share of a group's interactions that are in their user's list of
+    10, MRR the mean of 1 / place in the list, 0 outside it; then their standard errors over
+    interactions. Where each user holds out one item, all are over users.
     """
     places = pl.col("rank")
-    table = hits.group_by("market", "system", "group", "seed").agg(
+    values = hits.with_columns(
+        (places > 0).cast(pl.Float64).alias("recall@10"),
+        pl.when(places > 0).then(1 / places).otherwise(0.0).alias("mrr@10"),
+    )
+    means = pl.col("recall@10", "mrr@10")
+    table = values.group_by("market", "system", "group", "seed").agg(
         pl.len().alias("interactions"),
-        (places > 0).mean().alias("recall@10"),
-        pl.when(places > 0).then(1 / places).otherwise(0.0).mean().alias("mrr@10"),
+        means.mean(),
+        (means.std() / pl.len().sqrt()).name.suffix("_error"),
     )
     return in_order(table, setting, "market", "system", "group", "seed", group=names)

@@ -43,7 +43,10 @@ def measure_costs(table: PublishedTable, setting: Setting) -> Measured:
 
 
 def measure_item_groups(table: PublishedTable, setting: Setting) -> Measured:
-    """Each row's system on held-out items that several markets sell, or on those of one."""
+    """Each row's system on held-out items that several markets sell, or on those of one.
+
+    A cell's error is over the held-out interactions.
+    """
     found = item_overlap.compute(replace(setting, systems=table.systems()))
     columns = {market: column for column, market in table.market_of.items()}
     frames = []
@@ -62,7 +65,7 @@ def measure_item_groups(table: PublishedTable, setting: Setting) -> Measured:
                     pl.col("market").replace_strict(columns).alias("column"),
                     "seed",
                     pl.col(metric).alias("value"),
-                    pl.lit(None, dtype=pl.Float64).alias("error"),
+                    pl.col(f"{metric}_error").alias("error"),
                 )
             )
     return Measured(pl.concat(frames).cast(CELL_SCHEMA))  # type: ignore[arg-type]
