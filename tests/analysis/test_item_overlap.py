@@ -23,11 +23,17 @@ def test_groups_and_values_are_those_counted_by_hand(tmp_path, protocol):
         expected.setdefault(key, []).append(row["rank"])
     found = {row[:4]: row[4:] for row in table.iter_rows()}
     assert found.keys() == expected.keys()
-    for key, (count, recall, mrr) in found.items():
+    for key, (count, recall, mrr, *errors) in found.items():
         ranks = np.array(expected[key])
+        places = np.array([1 / rank if rank else 0 for rank in ranks])
         assert count == len(ranks)
         assert recall == pytest.approx(np.mean(ranks > 0))
-        assert mrr == pytest.approx(np.mean([1 / rank if rank else 0 for rank in ranks]))
+        assert mrr == pytest.approx(np.mean(places))
+        if count == 1:
+            assert errors == [None, None]
+        else:
+            spreads = [np.std(ranks > 0, ddof=1), np.std(places, ddof=1)]
+            assert errors == pytest.approx([spread / count**0.5 for spread in spreads])
     assert {key[2] for key in found} == {SHARED, OWN}
 
 

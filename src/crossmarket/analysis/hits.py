@@ -24,7 +24,7 @@ def by_group(setting: Setting, hits: pl.DataFrame, names: Sequence[str]) -> pl.D
     `market, system, group, seed, interactions, recall@10, mrr@10, recall@10_error,
     mrr@10_error`: recall is the share of a group's interactions that are in their user's list of
     10, MRR the mean of 1 / place in the list, 0 outside it; then their standard errors over
-    interactions. Where each user holds out one item, all are over users.
+    interactions, null where there is one. Where each user holds out one item, all are over users.
     """
     places = pl.col("rank")
     values = hits.with_columns(
