@@ -76,6 +76,18 @@ def test_rows_with_sources_learn_from_the_target_and_those(tmp_path, chosen):
         assert value == pytest.approx(expected, abs=1e-12)
 
 
+def test_rows_with_one_source_stand_beside_rows_of_all_markets(tmp_path):
+    rows = [row("one", EASE, NDCG, sources="mx"), row("all", EASE, NDCG)]
+    table = published(tmp_path, rows, kind="sources", columns=["de", "uk"])
+    found = MEASURES["sources"](table, setting(table, DATA, tmp_path / "out", seeds=(0,))).cells
+    for label, data in (("one", ["mx"]), ("all", DATA.dataset.markets)):
+        for market in ("de", "uk"):
+            own = restrict(DATA, [market, *(name for name in data if name != market)])
+            value = found.filter(row=label, column=market)["value"].item()
+            test, _ = evaluated(EASE, table.protocol, market, 0, own)
+            assert value == pytest.approx(test.mean(), abs=1e-12)
+
+
 def test_gains_are_changes_against_the_reference_and_average_over_markets(tmp_path):
     rows = [row("A", EASE, {"ndcg@10": [1.0, 2.0, 3.0]})]
     table = published(

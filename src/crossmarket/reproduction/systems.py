@@ -21,7 +21,8 @@ def users_of_rows(table: PublishedTable, setting: Setting) -> pl.DataFrame:
         from_all_markets(table, setting),
         *([from_sources(table, setting)] if needs_sources(table) else []),
     ]
-    return pl.concat([frame for frame in frames if frame is not None])
+    shown = ["row", "column", "seed", "user_id", *table.metrics]
+    return pl.concat([frame.select(shown) for frame in frames if frame is not None])
 
 
 def needs_sources(table: PublishedTable) -> bool:
