@@ -18,7 +18,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
@@ -68,10 +68,10 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Block:
-    """A protocol's experiment, and patterns of titles that are run with its first seed alone."""
+    """A protocol's experiment, and how many of its seeds a system has, by patterns of titles."""
 
     experiment: Experiment
-    once: tuple[str, ...]
+    runs: Mapping[str, int]
 
     @property
     def protocol(self) -> Protocol:
@@ -79,30 +79,37 @@ class Block:
 
     def systems(self, seed: int, options: argparse.Namespace) -> list[SystemConfig]:
         """What to run with a seed."""
-        if seed not in self.experiment.seeds or seed not in (options.seeds or [seed]):
+        if seed not in (options.seeds or [seed]):
             return []
         only = options.systems.split(";") if options.systems else known_systems()
         left_out = options.skip.split(";") if options.skip else []
-        if seed != self.experiment.seeds[0]:
-            left_out = [*left_out, *self.once]
         return [
             system
             for system in self.experiment.systems
-            if system.title in only and not any(fnmatch(system.title, one) for one in left_out)
+            if seed in self.seeds(system.title)
+            and system.title in only
+            and not any(fnmatch(system.title, one) for one in left_out)
         ]
+
+    def seeds(self, title: str) -> tuple[int, ...]:
+        """The seeds of a system: as many as its first pattern says."""
+        number = next(number for one, number in self.runs.items() if fnmatch(title, one))
+        return self.experiment.seeds[:number]
 
 
 def load_blocks() -> list[Block]:
     """The plan's blocks, with the systems that they name, or all of them."""
     plan = yaml.safe_load(PLAN.read_text(encoding="utf-8"))
-    once = plan.pop("once")
+    common = plan.pop("runs")
     blocks = []
     for block in plan.pop("blocks"):
-        changes, own = block.pop("config", {}), tuple(block.pop("once", once))
+        changes, own = block.pop("config", {}), block.pop("runs", {})
         titles = block.pop("systems", known_systems())
         protocol = Protocol.model_validate(block["protocol"])
         systems = tuple(changed(find_system(title, protocol), changes) for title in titles)
-        blocks.append(Block(Experiment.model_validate({**plan, **block, "systems": systems}), own))
+        experiment = Experiment.model_validate({**plan, **block, "systems": systems})
+        # A block's own patterns come first, and their numbers stay.
+        blocks.append(Block(experiment, {**own, **common, **own}))
     return blocks
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+import polars as pl
 import pytest
 from tests.small import markets, result_of
 
@@ -40,6 +41,26 @@ def test_the_protocols_options_are_kept(tmp_path):
         for protocol in (Protocol(), Protocol(history="train+valid"))
     ]
     assert not tables[0].equals(tables[1])
+
+
+def test_many_systems_have_a_row_each_of_the_mean():
+    titles = [f"System {place}" for place in range(12)]
+    rows = [
+        (market, title, fraction, seed, place * fraction + seed)
+        for market in (MACRO, "uk")
+        for place, title in enumerate(titles)
+        for fraction in FRACTIONS
+        for seed in (0, 1)
+    ]
+    columns = ["market", "system", "fraction", "seed", "ndcg"]
+    (axes,) = ANALYSIS.draw(pl.DataFrame(rows, schema=columns, orient="row")).axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == titles[::-1]
+    drawn = [collection.get_offsets() for collection in axes.collections[1:]]
+    assert len(drawn) == len(FRACTIONS)
+    for fraction, points in zip(FRACTIONS, drawn, strict=True):
+        # The best system at the start is in the uppermost row, whose place is 0.
+        expected = [(place * fraction + 0.5, 11 - place) for place in range(12)]
+        np.testing.assert_allclose(sorted(points.tolist()), expected)
 
 
 def test_other_protocols_are_refused(tmp_path):

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from crossmarket.analysis.base import Analysis, Setting, in_order
+from crossmarket.analysis.dots import dots
 from crossmarket.analysis.means import market_means
 from crossmarket.analysis.panels import lines
+from crossmarket.analysis.pictures import COLOURS, in_turn
 from crossmarket.analysis.progress import tracked
 from crossmarket.errors import UsageError
 
@@ -44,15 +46,33 @@ def compute(setting: Setting) -> pl.DataFrame:
 
 
 def draw(table: pl.DataFrame) -> Figure:
-    """A panel for the mean and one for each market, a line for each system."""
-    percent = pl.format("{}", (100 * pl.col("fraction")).round(0).cast(pl.Int64))
+    """A panel for the mean and one for each market, a line for each system.
+
+    With more systems than colours: the mean alone, a row for each system.
+    """
+    percent = (100 * pl.col("fraction")).round(0).cast(pl.Int64)
+    table = table.with_columns(percent=percent, text=pl.format("{}", percent))
+    heading = "How fast a new market is served well"
+    if table["system"].n_unique() > len(COLOURS):
+        markets = [market for market in in_turn(table, "market") if market != MACRO]
+        where = markets[0] if len(markets) == 1 else f"mean of {len(markets)} markets"
+        return dots(
+            table.filter(pl.col("market") == MACRO).sort("percent", maintain_order=True),
+            row="system",
+            step="text",
+            value="ndcg",
+            heading=f"{heading}: {where}",
+            row_label="system, the best at the start first",
+            value_label="NDCG@10",
+            unit=" % of its training interactions",
+        )
     return lines(
-        table.with_columns(percent.alias("text")),
+        table,
         panel="market",
         x="fraction",
         series="system",
         value="ndcg",
-        heading="How fast a new market is served well",
+        heading=heading,
         x_label="training interactions of the target that are kept [%], logarithmic",
         value_label="NDCG@10",
         ticks="text",

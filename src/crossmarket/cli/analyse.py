@@ -36,7 +36,10 @@ def analyse(
         str | None, typer.Option(help="Target markets, comma-separated; all by default.")
     ] = None,
     systems: Annotated[
-        str | None, typer.Option(help="Titles of the catalogue's systems, separated by `;`.")
+        str | None,
+        typer.Option(
+            help="Titles of the catalogue's systems or patterns such as `EASE*`, separated by `;`."
+        ),
     ] = None,
     protocol: Annotated[str | None, typer.Option(help="Instead of the analysis' own.")] = None,
     seeds: SeedsOption = "0",
@@ -47,6 +50,7 @@ def analyse(
     from crossmarket.analysis.run import run_analysis
     from crossmarket.data.readers import read_data
     from crossmarket.evaluation.protocols import Protocol
+    from crossmarket.experiments.systems import matching_titles
 
     if name is None:
         for known in ANALYSES.values():
@@ -55,7 +59,8 @@ def analyse(
     found = find_analysis(name)
     if data is None or out is None:
         raise UsageError(f"{name} needs --data DATA and --out FOLDER")
-    titles = [title.strip() for title in systems.split(";")] if systems else None
+    entries = [entry.strip() for entry in systems.split(";")] if systems else None
+    titles = matching_titles(entries) if entries else None
     setting = found.setting(
         read_data(data),
         work or out / "work",

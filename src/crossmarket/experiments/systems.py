@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -77,6 +78,22 @@ def find_system(title: str, protocol: Protocol | None = None) -> SystemConfig:
         If there is none; the message lists the titles.
     """
     return _find(title, known_systems(protocol))
+
+
+def matching_titles(entries: Sequence[str]) -> tuple[str, ...]:
+    """Titles of the catalogue, in the order given; an entry may be a pattern such as `LightGCN *`.
+
+    Raises
+    ------
+    UsageError
+        If an entry is no title and matches none; the message lists the titles.
+    """
+    titles: dict[str, None] = {}
+    for entry in entries:
+        systems = known_systems()
+        found = [entry] if entry in systems else fnmatch.filter(systems, entry)
+        titles |= dict.fromkeys(found or [find_system(entry).title])
+    return tuple(titles)
 
 
 def resolve_system(entry: str | SystemConfig, protocol: Protocol | None = None) -> SystemConfig:

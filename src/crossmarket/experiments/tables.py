@@ -26,7 +26,6 @@ def build_table(
 
     Results of other data, protocols or candidates are refused.
 
-
     Each cell is a mean over seeds with the standard deviation between them; a system may have
     fewer seeds than others. Tests are paired over users, each user's mean over the seeds that
     test it and that both systems have, on the first metric; every user weighs alike, and p-values
