@@ -10,7 +10,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from docs.generators import analyses, cli, configuration, floors, published, results, systems
+from docs.generators import (
+    analyses,
+    cli,
+    configuration,
+    floors,
+    leaders,
+    published,
+    results,
+    systems,
+)
 from docs.generators.markdown import replace_section
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,26 +30,30 @@ TABLES: tuple[str, ...] = (
     "experiments/results/time-full/table.json",
 )
 
+#: Where the laboratory's results are.
+LABORATORY = "experiments/results/laboratory"
+
+#: Blocks of the README's list of leaders, the most telling first.
+LEADERS = ("time-full", "ratio-full", "forec", "acmr-market", "acmr-union", "m3rec")
+
 #: Tables of the page on every system.
 EVERY_SYSTEM: tuple[str, ...] = (
-    "experiments/results/laboratory/ratio-full/table.json",
-    "experiments/results/laboratory/time-full/table.json",
+    f"{LABORATORY}/ratio-full/table.json",
+    f"{LABORATORY}/time-full/table.json",
 )
 
-
 #: What `crossmarket reproduce` wrote for each published table.
-PUBLISHED = "experiments/results/laboratory/published"
+PUBLISHED = f"{LABORATORY}/published"
 
 #: What `crossmarket analyse leak` wrote, by the data it was run on.
 LEAKS = {
-    "XMarket": "experiments/results/laboratory/analyses/leak.csv",
-    "simulated": "experiments/results/laboratory/analyses-simulated/leak.csv",
+    "XMarket": f"{LABORATORY}/analyses/leak.csv",
+    "simulated": f"{LABORATORY}/analyses-simulated/leak.csv",
 }
 
 #: Blocks of the laboratory with and without companions of the same day.
 COMPANIONS = tuple(
-    ROOT / "experiments/results/laboratory" / block
-    for block in ("ratio-full", "ratio-full-without-companions")
+    ROOT / LABORATORY / block for block in ("ratio-full", "ratio-full-without-companions")
 )
 
 
@@ -49,7 +62,10 @@ def render() -> dict[Path, str]:
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     sections: dict[str, Callable[[], str]] = {
-        "results": lambda: results.render([ROOT / name for name in TABLES], ROOT),
+        "results": lambda: results.render([ROOT / name for name in TABLES], ROOT, by_market=False),
+        "leaders": lambda: leaders.render(
+            [ROOT / LABORATORY / block / "table.json" for block in LEADERS], ROOT
+        ),
         "systems": systems.render,
     }
     for name, make in sections.items():

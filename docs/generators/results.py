@@ -19,7 +19,7 @@ class MissingTableError(Exception):
     """A result that the README should show is not there."""
 
 
-def render(paths: Sequence[Path], root: Path, link: str = "") -> str:
+def render(paths: Sequence[Path], root: Path, link: str = "", *, by_market: bool = True) -> str:
     """Render the tables side by side, then market by market.
 
     Parameters
@@ -30,6 +30,8 @@ def render(paths: Sequence[Path], root: Path, link: str = "") -> str:
         Folder that paths are named from.
     link : str
         What leads from the page to that folder, e.g. `../`.
+    by_market : bool
+        Whether the tables of markets follow.
 
     Raises
     ------
@@ -38,19 +40,26 @@ def render(paths: Sequence[Path], root: Path, link: str = "") -> str:
     """
     if not paths:
         return _NOTHING
-    tables = [_load(path, root) for path in paths]
+    tables = [load_table(path, root) for path in paths]
     lines = []
     for found, path in zip(tables, paths, strict=True):
         lines += [_setting(found, path.parent.relative_to(root), link), ""]
     lines += [_legend(tables[0]), "", *_overview(tables), ""]
     lines += [f"- {_reading(found)}" for found in tables]
-    for found in tables:
+    for found in tables if by_market else []:
         lines += ["", f"{_metric(found)} market by market, `{found['protocol']}`:", ""]
         lines += _by_market(found)
     return "\n".join(lines)
 
 
-def _load(path: Path, root: Path) -> Table:
+def load_table(path: Path, root: Path) -> Table:
+    """Read a file `table.json`.
+
+    Raises
+    ------
+    MissingTableError
+        If there is none; its name is told from the root.
+    """
     if not path.is_file():
         name = path.relative_to(root)
         raise MissingTableError(

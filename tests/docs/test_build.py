@@ -4,7 +4,7 @@ import json
 from xml.etree import ElementTree
 
 import pytest
-from docs.generators import cli, configuration, floors, results, systems
+from docs.generators import cli, configuration, floors, leaders, results, systems
 from docs.generators.markdown import anchor, replace_section, table
 from tests.docs.pages import ROOT
 
@@ -100,6 +100,29 @@ def test_results_list_the_markets(tables, tmp_path):
     lines = results.render(tables, tmp_path).splitlines()
     assert "| EASE | **0.3500** | **0.5500** |" in lines
     assert "| *test users* | *20* | *1,980* |" in lines
+
+
+def test_market_tables_can_be_left_out(tables, tmp_path):
+    text = results.render(tables, tmp_path, by_market=False)
+    assert "EASE leads" in text
+    assert "market by market" not in text
+
+
+def test_leaders_are_the_best_row_of_each_model(tables, tmp_path):
+    path = tables[0]
+    table = json.loads(path.read_text(encoding="utf-8"))
+    for row in table["systems"]:
+        row["model"] = "item-to-item" if row["title"] in ("EASE", "kNN") else "dcmpt"
+    path.write_text(json.dumps(table), encoding="utf-8")
+    (line,) = leaders.render([path], tmp_path).splitlines()[2:]
+    cells = [cell.strip() for cell in line.split("|")][1:-1]
+    assert cells == [
+        "[`ratio-full`](experiments/ratio-full/table.md)",
+        "For comparison with papers",
+        "EASE 0.450",
+        "DCMPT 0.410",
+        "0.410, 2 of 3",
+    ]
 
 
 def test_without_tables_there_are_no_numbers():
