@@ -1,8 +1,11 @@
 """Takes into the catalogue what `crossmarket tune experiments/laboratory-tuning.yaml` found.
 
+    crossmarket tune experiments/laboratory-tuning.yaml --out FOLDER
+    crossmarket tune experiments/laboratory-tuning.yaml --out FOLDER --protocol time-full \
+        --markets de,fr,mx,uk
     python experiments/tuned.py
 
-Where the search found nothing better than where it began, a system keeps that; an ablation, which
+The records of the two searches are in `results/laboratory/tuning-PROTOCOL`. Where the search found nothing better than where it began, a system keeps that; an ablation, which
 is not searched, takes the settings of the first searched system of its model.
 """
 
@@ -18,7 +21,10 @@ from crossmarket.experiments.systems import starting_systems
 from crossmarket.files import read_json, write_text
 
 #: Records by the protocol that they were searched under.
-RECORDS = {"ratio-full": Path(__file__).parent / "results" / "laboratory" / "tuning"}
+RECORDS = {
+    protocol: Path(__file__).parent / "results" / "laboratory" / f"tuning-{protocol}"
+    for protocol in ("ratio-full", "time-full")
+}
 TUNED = Path(crossmarket.__file__).parent / "experiments" / "catalogue" / "tuned.yaml"
 HEAD = """\
 # Settings that the search of experiments/laboratory-tuning.yaml found better on validation than

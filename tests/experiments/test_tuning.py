@@ -185,12 +185,13 @@ def test_nested_settings_leave_their_neighbours():
 def test_the_catalogue_holds_what_the_search_found():
     script = runpy.run_path(str(ROOT / "experiments" / "tuned.py"))
     assert script["render"]() == script["TUNED"].read_text(encoding="utf-8")
-    found = yaml.safe_load(script["render"]())["ratio-full"]
-    assert found.keys() <= known_systems().keys()
-    for title, system in known_systems().items():
-        assert system == with_settings(find_start(title), found.get(title, {}))
-    ablation = find_system("DCMPT without prompt")
-    assert ablation == with_settings(find_start(ablation.title), found["DCMPT"])
+    for name, found in yaml.safe_load(script["render"]()).items():
+        protocol = Protocol(name=name)
+        assert found.keys() <= known_systems().keys()
+        for title, system in known_systems(protocol).items():
+            assert system == with_settings(find_start(title), found.get(title, {}))
+        ablation = find_system("DCMPT without prompt", protocol)
+        assert ablation == with_settings(find_start(ablation.title), found["DCMPT"])
 
 
 def test_what_is_found_under_a_random_split_is_not_taken_for_a_split_by_date():
@@ -198,6 +199,7 @@ def test_what_is_found_under_a_random_split_is_not_taken_for_a_split_by_date():
     assert find_system(title).config == {"half_life": 884.0}
     assert find_system(title, Protocol(name="forec")) == find_system(title)
     assert find_system(title, Protocol(name="time-full")) == find_start(title)
+    assert find_system("DCMPT", Protocol(name="time-full")) != find_system("DCMPT")
 
 
 # -- the search -------------------------------------------------------------------------------
