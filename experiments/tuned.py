@@ -5,8 +5,9 @@
         --markets de,fr,mx,uk
     python experiments/tuned.py
 
-The records of the two searches are in `results/laboratory/tuning-PROTOCOL`. Where the search found nothing better than where it began, a system keeps that; an ablation, which
-is not searched, takes the settings of the first searched system of its model.
+The records of the two searches are in `results/laboratory/tuning-PROTOCOL`. Where a search found
+nothing better than where it began, a system keeps that; an ablation, which is not searched, takes
+the settings of the first searched system of its model.
 """
 
 from __future__ import annotations
