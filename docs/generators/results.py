@@ -9,6 +9,8 @@ from typing import Any
 
 from docs.generators.markdown import table
 
+from crossmarket.experiments.tables import seed_share
+
 Table = Mapping[str, Any]
 
 _NOTHING = "No comparison is part of this tree; `make run` makes one on simulated markets."
@@ -44,7 +46,7 @@ def render(paths: Sequence[Path], root: Path, link: str = "", *, by_market: bool
     lines = []
     for found, path in zip(tables, paths, strict=True):
         lines += [_setting(found, path.parent.relative_to(root), link), ""]
-    lines += [_legend(tables[0]), "", *_overview(tables), ""]
+    lines += [_legend(tables), "", *_overview(tables), ""]
     lines += [f"- {_reading(found)}" for found in tables]
     for found in tables if by_market else []:
         lines += ["", f"{_metric(found)} market by market, `{found['protocol']}`:", ""]
@@ -81,9 +83,13 @@ def _setting(found: Table, folder: Path, link: str) -> str:
     )
 
 
-def _legend(found: Table) -> str:
+def _legend(tables: Sequence[Table]) -> str:
+    found = tables[0]
+    shares = (seed_share(row, one) for one in tables for row in one["systems"])
+    share = next(filter(None, shares), "")
+    note = f"({share}) means that many of the seeds. " if share else ""
     return (
-        "Means over the markets (macro), ± between seeds; in bold the best of a column. "
+        f"Means over the markets (macro), ± between seeds; in bold the best of a column. {note}"
         f"*against* is the mean difference to {found['reference']} over users in "
         f"{_metric(found)}, in italics where p ≥ {_SIGNIFICANT:g} (paired t-test, Holm)."
     )
@@ -96,8 +102,10 @@ def _overview(tables: Sequence[Table]) -> list[str]:
         rows = {row["title"]: row for row in found["systems"]}
         for metric in found["metrics"]:
             header.append(f"{found['protocol']}<br>{metric}")
-            cells = [rows[title]["macro"][metric] if title in rows else None for title in titles]
-            columns.append(_cells(cells))
+            values = [rows[title]["macro"][metric] if title in rows else None for title in titles]
+            shares = [seed_share(rows[title], found) if title in rows else "" for title in titles]
+            cells = zip(_cells(values), shares, strict=True)
+            columns.append([f"{cell} ({share})" if share else cell for cell, share in cells])
         header.append(f"{found['protocol']}<br>against")
         tests = {test["name"]: test for test in found["tests"]}
         columns.append([_test(tests.get(title)) for title in titles])

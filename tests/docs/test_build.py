@@ -20,6 +20,7 @@ def comparison(protocol, values, *, std=0.002):
     rows = [
         {
             "title": title,
+            "seeds": [0, 1],
             "trainable": {"mx": 10, "uk": 10},
             "macro": {"ndcg@10": {"mean": value, "std": std}},
             "markets": {
@@ -100,6 +101,16 @@ def test_results_list_the_markets(tables, tmp_path):
     lines = results.render(tables, tmp_path).splitlines()
     assert "| EASE | **0.3500** | **0.5500** |" in lines
     assert "| *test users* | *20* | *1,980* |" in lines
+
+
+def test_rows_with_fewer_seeds_say_so(tables, tmp_path):
+    assert "of the seeds" not in results.render(tables, tmp_path)
+    table = json.loads(tables[0].read_text(encoding="utf-8"))
+    table["systems"][1] |= {"seeds": [0]}
+    tables[0].write_text(json.dumps(table), encoding="utf-8")
+    text = results.render(tables, tmp_path)
+    assert "(1/2) means that many of the seeds." in text
+    assert "| EASE | 20 | **0.4500** ± 0.0020 (1/2) | +0.0400 | – | – |" in text
 
 
 def test_market_tables_can_be_left_out(tables, tmp_path):

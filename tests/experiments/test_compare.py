@@ -275,7 +275,8 @@ def test_markdown_has_a_block_for_each_metric_and_marks_the_best(compared):
 def test_csv_is_the_long_form(compared):
     place, _, table, _ = compared
     frame = pl.read_csv(place / "out" / "table.csv")
-    assert frame.columns == ["system", "market", "metric", "mean", "std", "users", "trainable"]
+    columns = ["system", "market", "metric", "mean", "std", "seeds", "users", "trainable"]
+    assert frame.columns == columns
     assert frame.height == len(SYSTEMS) * 3 * 2
     row = frame.row(
         by_predicate=(pl.col("system") == "DCMPT")
@@ -285,8 +286,24 @@ def test_csv_is_the_long_form(compared):
     )
     cell = table["systems"][3]["markets"]["uk"]["recall@5"]
     assert (row["mean"], row["std"], row["trainable"]) == (cell["mean"], cell["std"], 32)
-    assert row["users"] == table["users"]["uk"]
+    assert (row["users"], row["seeds"]) == (table["users"]["uk"], 2)
     assert to_frame(table).equals(frame)
+
+
+def test_a_system_with_fewer_seeds_is_marked(compared):
+    place, _, _, _ = compared
+    experiment, records, per_user = run_experiment(place / "experiment.yaml", place / "out")
+    missing = {"title": "DCMPT", "seed": 1}
+    fewer = [one for one in records if not missing.items() <= one.items()]
+    kept = per_user.filter((pl.col("system") != "DCMPT") | (pl.col("seed") == 0))
+    table = build_table(experiment, fewer, kept)
+    text = to_markdown(table)
+    assert "± between seeds. (1/2) means that many of the seeds.\n" in text
+    marked = [line.split("|")[1].strip() for line in text.splitlines() if "(1/2) |" in line]
+    assert marked == ["DCMPT", "DCMPT"]
+    seeds = dict(to_frame(table).select("system", "seeds").unique().iter_rows())
+    assert seeds["DCMPT"] == 1
+    assert seeds["Popularity"] == 2
 
 
 def test_a_rerun_computes_nothing_and_gives_the_same_bytes(compared, monkeypatch):

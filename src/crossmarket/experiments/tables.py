@@ -141,8 +141,10 @@ def to_markdown(table: Mapping[str, Any]) -> str:
     if table["about"]:
         lines += [table["about"].strip(), ""]
     seeds = ", ".join(str(seed) for seed in table["seeds"])
+    few = [row for row in table["systems"] if seed_share(row, table)]
+    note = f" ({seed_share(few[0], table)}) means that many of the seeds." if few else ""
     lines += [
-        f"Protocol `{table['protocol']}`, seeds {seeds}; mean over seeds, ± between seeds.",
+        f"Protocol `{table['protocol']}`, seeds {seeds}; mean over seeds, ± between seeds.{note}",
         "",
     ]
     for metric in table["metrics"]:
@@ -150,6 +152,12 @@ def to_markdown(table: Mapping[str, Any]) -> str:
     if table["tests"]:
         lines += _test_block(table)
     return "\n".join(lines)
+
+
+def seed_share(row: Mapping[str, Any], table: Mapping[str, Any]) -> str:
+    """How many of a table's seeds a row has, such as `1/5`; empty where it has all of them."""
+    own, seeds = len(row["seeds"]), len(table["seeds"])
+    return f"{own}/{seeds}" if own < seeds else ""
 
 
 def _metric_block(table: Mapping[str, Any], metric: str) -> list[str]:
@@ -166,6 +174,7 @@ def _metric_block(table: Mapping[str, Any], metric: str) -> list[str]:
     for index, row in enumerate(table["systems"]):
         deviation = row["macro"][metric]["std"]
         cell = _bold(macro, index) + (f" ± {deviation:.4f}" if deviation is not None else "")
+        cell += f" ({share})" if (share := seed_share(row, table)) else ""
         total = sum(row["trainable"].values())
         cells = [row["title"], f"{total:,}", cell]
         cells += [_bold(columns[market], index) for market in markets]
@@ -208,7 +217,10 @@ def _number(value: float | None, form: str) -> str:
 
 
 def to_frame(table: Mapping[str, Any]) -> pl.DataFrame:
-    """Long form: `system, market, metric, mean, std, users, trainable`; market `macro` too."""
+    """Long form: `system, market, metric, mean, std, seeds, users, trainable`; `macro` too.
+
+    `seeds` is how many a system was measured with.
+    """
     rows = []
     for row in table["systems"]:
         for market, values in [("macro", row["macro"]), *row["markets"].items()]:
@@ -217,9 +229,9 @@ def to_frame(table: Mapping[str, Any]) -> pl.DataFrame:
                 if market != "macro":
                     trainable = row["trainable"][market]
                 users = table["users"].get(market, sum(table["users"].values()))
-                numbers = (cell["mean"], cell["std"], users, trainable)
+                numbers = (cell["mean"], cell["std"], len(row["seeds"]), users, trainable)
                 rows.append((row["title"], market, metric, *numbers))
-    names = ["system", "market", "metric", "mean", "std", "users", "trainable"]
+    names = ["system", "market", "metric", "mean", "std", "seeds", "users", "trainable"]
     return pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
 
 
