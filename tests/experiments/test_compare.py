@@ -321,6 +321,14 @@ def test_a_rerun_computes_nothing_and_gives_the_same_bytes(compared, monkeypatch
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
+def test_what_a_kill_left_while_tables_were_written_goes(compared):
+    place, _, _, _ = compared
+    before = tree(place / "out")
+    (place / "out" / ".table.md.1.tmp").touch()
+    ok("compare", place / "experiment.yaml", "--out", place / "out")
+    assert tree(place / "out") == before
+
+
 def test_one_more_system_computes_that_one_only(compared, tmp_path, monkeypatch):
     place, _, table, _ = compared
     more = changed(

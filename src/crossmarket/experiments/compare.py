@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import polars as pl
 
 from crossmarket.data.readers import ReadResult, read_data
 from crossmarket.data.splits import Split
+from crossmarket.errors import UsageError
 from crossmarket.evaluation.evaluator import METRICS, evaluate_market, summarise
 from crossmarket.experiments.candidates import keep_candidates
 from crossmarket.experiments.experiment import Experiment, load_experiment
@@ -137,6 +138,10 @@ class Comparison:
         """Keep others out of the folder, unless there is nothing to do but read."""
         pairs = product(self.experiment.systems, self.experiment.seeds)
         if all(self.is_done(system, seed, table) for system, seed in pairs):
+            if any(self.folder.rglob(".*.tmp")):
+                # Left by a kill while the tables were written; one who holds the lock tidies up.
+                with suppress(UsageError), locked(self.folder):
+                    remove_temporaries(self.folder)
             yield
             return
         with locked(self.folder):
