@@ -88,9 +88,8 @@ def matching_titles(entries: Sequence[str]) -> tuple[str, ...]:
     UsageError
         If an entry is no title and matches none; the message lists the titles.
     """
-    titles: dict[str, None] = {}
+    systems, titles = known_systems(), dict[str, None]()
     for entry in entries:
-        systems = known_systems()
         found = [entry] if entry in systems else fnmatch.filter(systems, entry)
         titles |= dict.fromkeys(found or [find_system(entry).title])
     return tuple(titles)
