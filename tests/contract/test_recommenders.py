@@ -138,6 +138,18 @@ def test_the_same_seed_gives_the_same_bytes(system, model, split, users):
     assert model.score(users).tobytes() == again.score(users).tobytes()
 
 
+def test_stages_in_a_workspace_are_read_by_the_next_fit(system, model, split, users, tmp_path):
+    """One as after a kill: nothing in memory, all stages on disk."""
+    for _ in range(2):
+        files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+        options = RunOptions(seed=SEED, threads=1, workspace=tmp_path)
+        again = build(system, options=options).fit(split.train, target=TARGET, valid=split.valid)
+        np.testing.assert_array_equal(again.score(users), model.score(users))
+    assert {
+        path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()
+    } == files
+
+
 def test_other_targets_before_it_change_nothing(system, model, split, users):
     options = RunOptions(seed=SEED, threads=1)
     for target in ("aa", TARGET):

@@ -35,7 +35,7 @@ PROTOCOLS = {one.fit_label: one for one in (Protocol(**b["protocol"]) for b in P
 #: Systems that are fitted in a moment, and give the same numbers on any machine.
 QUICK = ("popularity", "decayed-popularity", "item-knn")
 #: Analyses whose rows are one system's in one market.
-BY_SYSTEM = ("leak", "item-groups", "user-groups", "item-overlap")
+BY_SYSTEM = ("leak", "item-groups", "user-groups", "item-overlap", "launch-curve")
 
 
 @cache

@@ -40,6 +40,12 @@ def test_a_finished_stage_has_its_files_and_no_others(folder):
     assert set(load_file(folder / "model.safetensors")) == {"x", "y"}
 
 
+def test_a_checkpoint_left_by_a_kill_right_after_the_record_goes(folder):
+    (folder / "checkpoint.safetensors").write_bytes(b"")
+    run(Quadratic(), folder.parent)
+    assert {path.name for path in folder.iterdir()} == FILES
+
+
 def test_a_changed_model_is_refused(folder):
     tensors = load_file(folder / "model.safetensors")
     tensors["x"] = tensors["x"] + 1e-6

@@ -90,12 +90,12 @@ def _measure(
 
 
 def _trials(systems: Sequence[SystemConfig], grid: Grid) -> Iterator[_Trial]:
-    """Each value of each setting of each system."""
+    """Each value of each setting of each system, and the one that it has."""
     for system in systems:
         config = build_model(system.model, system.preset, system.config).get_config()
         for name, values in grid.items():
-            own = config.get(name)
-            for value in values:
+            own = config.get(name, values[0])  # a system without the setting is refused below
+            for value in sorted({*values, own}):
                 title = f"{system.title}, {name}={value:g}"
                 changed = varied(system, title, {name: value})
                 yield _Trial(system.title, name, float(value), value == own, changed)

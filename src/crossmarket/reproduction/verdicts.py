@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 
-from crossmarket.evaluation.significance import Comparison, compare_paired
+from crossmarket.evaluation.significance import Comparison, Floats, compare_paired
 from crossmarket.experiments.published import Claim, PublishedTable
 from crossmarket.experiments.published_rows import PublishedRow
 from crossmarket.reproduction.measured import Measured
@@ -96,11 +96,15 @@ def judge_claim(
     means = _means(measured, claim.metric)
     named = claim.columns or sorted({column for _, column in means})
     columns = [column for column in named if (claim.better, column) in means]
-    records = []
-    for other in table.beaten(claim):
-        both = [column for column in columns if (other, column) in means]
-        if both:
-            records.append(_against(claim, other, both, means, measured))
+    shared = {
+        other: [column for column in columns if (other, column) in means]
+        for other in table.beaten(claim)
+    }
+    shared = {other: both for other, both in shared.items() if both}
+    found = _paired(claim, shared, measured)
+    records = [
+        _against(claim, other, both, means, found.get(other)) for other, both in shared.items()
+    ]
     if not records:
         return Verdict("cannot be compared", "The rows it speaks of were not measured."), []
     ahead = sum(record["ahead"] for record in records)
@@ -141,11 +145,10 @@ def _against(
     other: str,
     columns: list[str],
     means: Mapping[tuple[str, str], float],
-    measured: Measured,
+    found: Comparison | None,
 ) -> dict[str, Any]:
     sign = -1 if claim.lower else 1
     gains = [sign * (means[claim.better, column] - means[other, column]) for column in columns]
-    found = _paired(claim, other, columns, measured)
     return {
         "than": other,
         "ahead": sum(gain > 0 for gain in gains),
@@ -159,23 +162,37 @@ def _against(
     }
 
 
-def _paired(claim: Claim, other: str, columns: list[str], measured: Measured) -> Comparison | None:
-    """The better row against another over all users, each user's mean over the common seeds."""
+def _paired(
+    claim: Claim, shared: Mapping[str, Sequence[str]], measured: Measured
+) -> dict[str, Comparison]:
+    """The better row against each other over all users, each user's mean over the common seeds.
+
+    `shared` names the columns that a row has in common with the better one. Rows with the same
+    users are tested in one call, which draws the resamples once for all of them.
+    """
     users = measured.per_user
     if users is None or claim.metric not in users.columns:
-        return None
+        return {}
     keys = ["column", "seed", "user_id"]
-    better, than = (
-        users.filter(pl.col("row") == row, pl.col("column").is_in(columns)).select(
-            *keys, pl.col(claim.metric)
-        )
-        for row in (claim.better, other)
-    )
-    both = better.join(than, on=keys, suffix="_other").group_by("column", "user_id").mean()
-    both = both.sort("column", "user_id")
-    if both.is_empty():
-        return None
-    (found,) = compare_paired(
-        both[f"{claim.metric}_other"].to_numpy(), {claim.better: both[claim.metric].to_numpy()}
-    )
-    return found
+    values = users.select("row", *keys, pl.col(claim.metric).alias("value"))
+    better = values.filter(pl.col("row") == claim.better).drop("row")
+    families: list[tuple[pl.DataFrame, dict[str, Floats]]] = []
+    for other, columns in shared.items():
+        than = values.filter(pl.col("row") == other, pl.col("column").is_in(columns)).drop("row")
+        both = better.join(than, on=keys, suffix="_other").group_by("column", "user_id").mean()
+        both = both.sort("column", "user_id")
+        if both.is_empty():
+            continue
+        people = both.select("column", "user_id")
+        gain = (both["value"] - both["value_other"]).to_numpy()
+        for known, gains in families:
+            if known.equals(people):
+                gains[other] = gain
+                break
+        else:
+            families.append((people, {other: gain}))
+    return {
+        found.name: found
+        for known, gains in families
+        for found in compare_paired(np.zeros(known.height), gains, signed_rank=False)
+    }

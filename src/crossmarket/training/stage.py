@@ -75,10 +75,11 @@ class Stage:
         if self.folder is None or not (self.folder / _RECORD).is_file():
             return None
         record = verified_record(self.folder)
-        if record["key"] != self.key:
+        if content_hash(record["key"]) != self.hash:  # as JSON: there tuples are lists
             raise _damaged(self.folder)
         lines = (self.folder / _HISTORY).read_text(encoding="utf-8").splitlines()
         history = [json.loads(line) for line in lines]
+        self._checkpoint.unlink(missing_ok=True)  # a kill right after the record leaves it
         return TrainedState(load_file(self.folder / _MODEL), history, record["best_epoch"])
 
     def finish(self, state: TrainedState) -> None:
