@@ -135,6 +135,14 @@ def test_a_conclusion_without_users_counts_columns(tmp_path):
     assert judge_claim(upwards, upwards.claims[0], measured(values))[0].word == "does not hold"
 
 
+def test_a_conclusion_can_ask_for_more_than_a_margin(tmp_path):
+    values = {"A": [1.0] * 4, "B": [1.05] * 4, "C": [2.0] * 4}
+    own = claimed(tmp_path, lower=True, margin=0.1)
+    found, records = judge_claim(own, own.claims[0], measured(values))
+    assert [record["ahead"] for record in records] == [0, 4]
+    assert found.reason == "Ahead by more than 10 % in 4 of 8 comparisons."
+
+
 def test_a_conclusion_of_rows_that_were_not_measured_is_left_open(tmp_path):
     own = claimed(tmp_path)
     found, records = judge_claim(own, own.claims[0], measured({"B": [0.5] * 4, "C": [0.5] * 4}))

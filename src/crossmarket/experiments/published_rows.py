@@ -107,6 +107,9 @@ class Claim(Part):
         In which columns; in all of them when empty.
     lower : bool
         The better value is the lower one.
+    margin : float
+        Share of the other row's value by which it must be better to be ahead of it; times differ
+        that much from run to run.
     """
 
     text: str
@@ -115,3 +118,4 @@ class Claim(Part):
     metric: str
     columns: Names = ()
     lower: bool = False
+    margin: float = Field(default=0.0, ge=0, lt=1)

@@ -10,22 +10,23 @@ from crossmarket.analysis import costs, item_overlap
 from crossmarket.analysis.base import Setting
 from crossmarket.experiments.published import PublishedTable
 from crossmarket.reproduction.measured import CELL_SCHEMA, Measured
+from crossmarket.reproduction.systems import measure_systems
 
 #: Column of the analysis `costs` for each metric of a table of costs, and what divides it.
 _COSTS = {
     "parameters": ("trainable", 1),
     "seconds an epoch": ("seconds_per_epoch", 1),
     "training minutes": ("seconds", 60),
-    "recall@10": ("recall@10", 1),
-    "ndcg@10": ("ndcg@10", 1),
 }
 _GROUPS = {"shared": item_overlap.SHARED, "own": item_overlap.OWN}
 
 
 def measure_costs(table: PublishedTable, setting: Setting) -> Measured:
-    """What each row's system costs in the market of the table's one column."""
+    """What each row's system costs in the market of the table's one column, and its quality."""
     ((column, market),) = table.market_of.items()
-    found = costs.compute(replace(setting, systems=table.systems(), markets=(market,)))
+    there = replace(setting, systems=table.systems(), markets=(market,))
+    found = costs.compute(there)
+    quality = measure_systems(table, there)
     rows = {system.title: label for label, system in table.system_of.items()}
     frames = [
         found.select(
@@ -39,7 +40,8 @@ def measure_costs(table: PublishedTable, setting: Setting) -> Measured:
         for metric, (name, divisor) in _COSTS.items()
         if any(metric in row.values for row in table.rows)
     ]
-    return Measured(pl.concat(frames).cast(CELL_SCHEMA))  # type: ignore[arg-type]
+    cells = pl.concat(frames).cast(CELL_SCHEMA)  # type: ignore[arg-type]
+    return Measured(pl.concat([cells, quality.cells]), quality.per_user)
 
 
 def measure_item_groups(table: PublishedTable, setting: Setting) -> Measured:

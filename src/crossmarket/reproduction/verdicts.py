@@ -111,7 +111,7 @@ def judge_claim(
     total = sum(record["columns"] for record in records)
     lows = [record["low"] for record in records if record["low"] is not None]
     highs = [record["high"] for record in records if record["high"] is not None]
-    reason = _explain(records, ahead, total)
+    reason = _explain(claim, records, ahead, total)
     if ahead >= MOST * total and all(low > 0 for low in lows):
         return Verdict("holds", reason), records
     if ahead <= total / 2 or any(high < 0 for high in highs):
@@ -119,15 +119,17 @@ def judge_claim(
     return Verdict("undecided", reason), records
 
 
-def _explain(records: Sequence[Mapping[str, Any]], ahead: int, total: int) -> str:
+def _explain(claim: Claim, records: Sequence[Mapping[str, Any]], ahead: int, total: int) -> str:
     """What a claim's verdict rests on, in a sentence."""
+    by = f" by more than {100 * claim.margin:g} %" if claim.margin else ""
+    start = f"Ahead{by} in {ahead} of {total}"
     if len(records) > 1:
         clear = sum(record["low"] is not None and record["low"] > 0 for record in records)
         tested = f"; its gain over all users is above 0 against {clear} of {len(records)} rows"
         known = any(record["low"] is not None for record in records)
-        return f"Ahead in {ahead} of {total} comparisons{tested if known else ''}."
+        return f"{start} comparisons{tested if known else ''}."
     (record,) = records
-    start = f"Ahead in {ahead} of {total} columns"
+    start += " columns"
     if record["low"] is None:
         return f"{start}."
     interval = f"95 % interval {record['low']:+.4f} to {record['high']:+.4f}"
@@ -151,7 +153,10 @@ def _against(
     gains = [sign * (means[claim.better, column] - means[other, column]) for column in columns]
     return {
         "than": other,
-        "ahead": sum(gain > 0 for gain in gains),
+        "ahead": sum(
+            gain > claim.margin * abs(means[other, column])
+            for gain, column in zip(gains, columns, strict=True)
+        ),
         "columns": len(columns),
         "mean_gain": float(np.mean(gains)),
         "user_gain": None if found is None else found.mean_difference,
