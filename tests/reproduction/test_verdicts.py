@@ -86,11 +86,13 @@ def test_the_direction_of_a_miss_is_told(tmp_path):
     assert reason == "0 of 4 cells agree; measured is higher in 3."
 
 
-def claimed(folder, **changes):
-    values = {"ndcg@10": [0.5] * 4}
-    rows = [row("A", POPULARITY, values), row("B", EASE, values), row("C", KNN, values)]
+def claimed(folder, rows=3, **changes):
+    """A table with rows A, B, C ..., of which the first is said to be the best."""
+    systems = {"A": POPULARITY, "B": EASE, "C": KNN, "D": KNN}
+    lines = [row(name, system, {"ndcg@10": [0.5] * 4}) for name, system in systems.items()]
     claim = {"text": "A is best.", "better": "A", "metric": "ndcg@10", **changes}
-    return published(folder, rows, columns=COLUMNS, claims=[claim], comparable="Other data.")
+    own = {"columns": COLUMNS, "claims": [claim], "comparable": "Other data."}
+    return published(folder, lines[:rows], **own)
 
 
 def users(values):
@@ -133,6 +135,13 @@ def test_a_conclusion_without_users_counts_columns(tmp_path):
     assert {record["p"] for record in records} == {None}
     upwards = claimed(tmp_path)
     assert judge_claim(upwards, upwards.claims[0], measured(values))[0].word == "does not hold"
+
+
+@pytest.mark.parametrize(("changes", "word"), [({}, "undecided"), ({"margin": 0}, "does not hold")])
+def test_one_row_that_is_ahead_by_its_margin_refutes_a_conclusion(tmp_path, changes, word):
+    own = claimed(tmp_path, rows=4, **changes)
+    values = {"A": [5.0] * 4, "B": [4.0] * 4, "C": [4.0] * 4, "D": [6.0] * 4}
+    assert judge_claim(own, own.claims[0], measured(values))[0].word == word
 
 
 def test_a_conclusion_can_ask_for_more_than_a_margin(tmp_path):

@@ -135,7 +135,7 @@ def draw_updated(table: pl.DataFrame) -> Figure:
     one.set_xlim(zero / 2.5, max(float(means["trainable"].max() or 1.0), least) * 3)  # type: ignore[arg-type]
     one.set_ylim(0, 1.1 * (float(means["ndcg@10"].max() or 0.0) or 1.0))  # type: ignore[arg-type]
     one.set_xlabel(f"parameters updated for market {table['market'][0]}, logarithmic")
-    one.set_ylabel("ndcg@10")
+    one.set_ylabel("NDCG@10")
     title(one, "What updating more parameters buys")
     figure.legend(loc="outside right center")
     return figure

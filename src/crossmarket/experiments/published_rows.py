@@ -107,9 +107,9 @@ class Claim(Part):
         In which columns; in all of them when empty.
     lower : bool
         The better value is the lower one.
-    margin : float
-        Share of the other row's value by which it must be better to be ahead of it; times differ
-        that much from run to run.
+    margin : float, optional
+        Share of the other row's value by which one must be better to be ahead: 0 of what is
+        counted; times differ by more from run to run. None where that is not known.
     """
 
     text: str
@@ -118,4 +118,4 @@ class Claim(Part):
     metric: str
     columns: Names = ()
     lower: bool = False
-    margin: float = Field(default=0.0, ge=0, lt=1)
+    margin: float | None = Field(default=None, ge=0, lt=1)

@@ -88,8 +88,9 @@ def judge_claim(
 
     A claim holds if the better row is ahead in most columns and, where users are known, the
     interval of its mean gain over all of them lies above 0; it does not if it is ahead in no more
-    than half of them, or the interval lies below 0; otherwise it is undecided. What is said of the
-    reference of gains is judged by the levels behind them, market by market.
+    than half of them, or some row is clearly ahead of it: the interval lies below 0 or, where the
+    claim names its margin, that row is ahead by more everywhere; otherwise it is undecided. What
+    is said of the reference of gains is judged by the levels behind them, market by market.
     """
     if measured.levels is not None and table.reference_title in (claim.better, *claim.than):
         measured = measured.levels
@@ -110,11 +111,16 @@ def judge_claim(
     ahead = sum(record["ahead"] for record in records)
     total = sum(record["columns"] for record in records)
     lows = [record["low"] for record in records if record["low"] is not None]
-    highs = [record["high"] for record in records if record["high"] is not None]
+    beaten = any(
+        claim.margin is not None and record["behind"] == record["columns"]
+        if record["high"] is None
+        else record["high"] < 0
+        for record in records
+    )
     reason = _explain(claim, records, ahead, total)
     if ahead >= MOST * total and all(low > 0 for low in lows):
         return Verdict("holds", reason), records
-    if ahead <= total / 2 or any(high < 0 for high in highs):
+    if ahead <= total / 2 or beaten:
         return Verdict("does not hold", reason), records
     return Verdict("undecided", reason), records
 
@@ -151,12 +157,11 @@ def _against(
 ) -> dict[str, Any]:
     sign = -1 if claim.lower else 1
     gains = [sign * (means[claim.better, column] - means[other, column]) for column in columns]
+    margins = [(claim.margin or 0) * abs(means[other, column]) for column in columns]
     return {
         "than": other,
-        "ahead": sum(
-            gain > claim.margin * abs(means[other, column])
-            for gain, column in zip(gains, columns, strict=True)
-        ),
+        "ahead": sum(gain > by for gain, by in zip(gains, margins, strict=True)),
+        "behind": sum(gain < -by for gain, by in zip(gains, margins, strict=True)),
         "columns": len(columns),
         "mean_gain": float(np.mean(gains)),
         "user_gain": None if found is None else found.mean_difference,
