@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import crossmarket
 from crossmarket.models.registry import plug_in_versions
 
 _LIBRARIES = ("numpy", "scipy", "polars", "torch", "safetensors")
+#: Of an installed package; looking one up reads and parses its metadata.
+_version = cache(version)
 
 
 def versions(*models: str) -> dict[str, str]:
@@ -22,7 +25,7 @@ def versions(*models: str) -> dict[str, str]:
         Names of systems in use; the packages of those that are plug-ins are added.
     """
     own = {"crossmarket": crossmarket.__version__, "python": platform.python_version()}
-    libraries = {name: version(name) for name in _LIBRARIES}
+    libraries = {name: _version(name) for name in _LIBRARIES}
     return {**own, **libraries, **plug_in_versions(models)}
 
 
