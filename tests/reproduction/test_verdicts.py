@@ -3,7 +3,7 @@ import pytest
 from tests.reproduction.tables import EASE, KNN, POPULARITY, published, row
 
 from crossmarket.reproduction.measured import CELL_SCHEMA, Measured
-from crossmarket.reproduction.verdicts import judge_claim, judge_row, with_verdicts
+from crossmarket.reproduction.verdicts import judge_claims, judge_row, with_verdicts
 
 COLUMNS = ["ca", "de", "fr", "uk"]
 
@@ -95,6 +95,11 @@ def claimed(folder, rows=3, **changes):
     return published(folder, lines[:rows], **own)
 
 
+def judge(own, found):
+    (judged,) = judge_claims(own, found)
+    return judged
+
+
 def users(values):
     """Ten users a column who each have the value of their row and column."""
     return pl.DataFrame(
@@ -120,7 +125,7 @@ def users(values):
 )
 def test_a_conclusion_is_tested_on_users_whatever_the_levels(tmp_path, values, word):
     own = claimed(tmp_path)
-    found, records = judge_claim(own, own.claims[0], measured(values, per_user=users(values)))
+    found, records = judge(own, measured(values, per_user=users(values)))
     assert found.word == word
     assert [record["than"] for record in records] == ["B", "C"]
     assert all(record["low"] <= record["mean_gain"] + 0.01 for record in records)
@@ -129,30 +134,30 @@ def test_a_conclusion_is_tested_on_users_whatever_the_levels(tmp_path, values, w
 def test_a_conclusion_without_users_counts_columns(tmp_path):
     values = {"A": [3.0, 3.0, 3.0, 9.0], "B": [5.0] * 4, "C": [4.0] * 4}
     own = claimed(tmp_path, lower=True)
-    found, records = judge_claim(own, own.claims[0], measured(values))
+    found, records = judge(own, measured(values))
     assert found.word == "holds"
     assert [record["ahead"] for record in records] == [3, 3]
     assert {record["p"] for record in records} == {None}
     upwards = claimed(tmp_path)
-    assert judge_claim(upwards, upwards.claims[0], measured(values))[0].word == "does not hold"
+    assert judge(upwards, measured(values))[0].word == "does not hold"
 
 
 @pytest.mark.parametrize(("changes", "word"), [({}, "undecided"), ({"margin": 0}, "does not hold")])
 def test_one_row_that_is_ahead_by_its_margin_refutes_a_conclusion(tmp_path, changes, word):
     own = claimed(tmp_path, rows=4, **changes)
     values = {"A": [5.0] * 4, "B": [4.0] * 4, "C": [4.0] * 4, "D": [6.0] * 4}
-    assert judge_claim(own, own.claims[0], measured(values))[0].word == word
+    assert judge(own, measured(values))[0].word == word
 
 
 def test_a_conclusion_can_ask_for_more_than_a_margin(tmp_path):
     values = {"A": [1.0] * 4, "B": [1.05] * 4, "C": [2.0] * 4}
     own = claimed(tmp_path, lower=True, margin=0.1)
-    found, records = judge_claim(own, own.claims[0], measured(values))
+    found, records = judge(own, measured(values))
     assert [record["ahead"] for record in records] == [0, 4]
     assert found.reason == "Ahead by more than 10 % in 4 of 8 comparisons."
 
 
 def test_a_conclusion_of_rows_that_were_not_measured_is_left_open(tmp_path):
     own = claimed(tmp_path)
-    found, records = judge_claim(own, own.claims[0], measured({"B": [0.5] * 4, "C": [0.5] * 4}))
+    found, records = judge(own, measured({"B": [0.5] * 4, "C": [0.5] * 4}))
     assert (found.word, records) == ("cannot be compared", [])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import stdtr
 
 from crossmarket.errors import DataError, UsageError
 
@@ -220,14 +220,16 @@ def _paired_t_test(differences: Floats) -> tuple[float, float]:
         return (0.0, 1.0) if mean == 0 else (float(np.copysign(np.inf, mean)), 0.0)
     effect_size = mean / float(differences.std(ddof=1))
     t = effect_size * np.sqrt(len(differences))
-    return effect_size, float(2 * stats.t.sf(abs(t), len(differences) - 1))
+    return effect_size, float(2 * stdtr(len(differences) - 1, -abs(t)))
 
 
 def _wilcoxon(differences: Floats) -> float:
     changed = differences[differences != 0]
     if len(differences) < 2 or len(changed) == 0:
         return 1.0
-    return float(stats.wilcoxon(changed).pvalue)
+    from scipy.stats import wilcoxon  # noqa: PLC0415 - slow to import and seldom needed
+
+    return float(wilcoxon(changed).pvalue)
 
 
 def _bootstrap_intervals(

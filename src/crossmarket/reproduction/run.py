@@ -22,7 +22,7 @@ from crossmarket.reproduction.others import measure_costs, measure_item_groups
 from crossmarket.reproduction.render import to_markdown
 from crossmarket.reproduction.statistics import measure_statistics
 from crossmarket.reproduction.systems import measure_systems
-from crossmarket.reproduction.verdicts import judge_claim, judge_row, with_verdicts
+from crossmarket.reproduction.verdicts import judge_claims, judge_row, with_verdicts
 
 #: How each kind of table is measured.
 MEASURES: Mapping[str, Callable[[PublishedTable, Setting], Measured]] = {
@@ -101,17 +101,17 @@ def reproduce(table: PublishedTable, setting: Setting) -> dict[str, Any]:
                 "cells": own.drop("group", "row").to_dicts(),
             }
         )
-    claims = []
-    for claim in table.claims:
-        verdict, comparisons = judge_claim(table, claim, measured)
-        claims.append(
-            {
-                **claim.model_dump(mode="json"),
-                "verdict": verdict.word,
-                "reason": verdict.reason,
-                "comparisons": comparisons,
-            }
+    claims = [
+        {
+            **claim.model_dump(mode="json"),
+            "verdict": verdict.word,
+            "reason": verdict.reason,
+            "comparisons": comparisons,
+        }
+        for claim, (verdict, comparisons) in zip(
+            table.claims, judge_claims(table, measured), strict=True
         )
+    ]
     return {
         "name": table.name,
         "paper": table.paper,

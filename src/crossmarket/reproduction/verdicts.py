@@ -81,10 +81,10 @@ def judge_row(table: PublishedTable, row: PublishedRow, cells: pl.DataFrame) -> 
     )
 
 
-def judge_claim(
-    table: PublishedTable, claim: Claim, measured: Measured
-) -> tuple[Verdict, list[dict[str, Any]]]:
-    """The verdict on a claim, and a record for each row that is said to be beaten.
+def judge_claims(
+    table: PublishedTable, measured: Measured
+) -> list[tuple[Verdict, list[dict[str, Any]]]]:
+    """The verdict on each claim, and a record for each row that is said to be beaten.
 
     A claim holds if the better row is ahead in most columns and, where users are known, the
     interval of its mean gain over all of them lies above 0; it does not if it is ahead in no more
@@ -92,6 +92,21 @@ def judge_claim(
     claim names its margin, that row is ahead by more everywhere; otherwise it is undecided. What
     is said of the reference of gains is judged by the levels behind them, market by market.
     """
+    cases = [_case(table, claim, measured) for claim in table.claims]
+    return [_judge(case, tests) for case, tests in zip(cases, _paired(cases), strict=True)]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A claim with what it is judged by; `shared` are its columns, by the row to be beaten."""
+
+    claim: Claim
+    measured: Measured
+    means: Mapping[tuple[str, str], float]
+    shared: Mapping[str, list[str]]
+
+
+def _case(table: PublishedTable, claim: Claim, measured: Measured) -> _Case:
     if measured.levels is not None and table.reference_title in (claim.better, *claim.than):
         measured = measured.levels
     means = _means(measured, claim.metric)
@@ -101,10 +116,14 @@ def judge_claim(
         other: [column for column in columns if (other, column) in means]
         for other in table.beaten(claim)
     }
-    shared = {other: both for other, both in shared.items() if both}
-    found = _paired(claim, shared, measured)
+    return _Case(claim, measured, means, {other: both for other, both in shared.items() if both})
+
+
+def _judge(case: _Case, tests: Mapping[str, Comparison]) -> tuple[Verdict, list[dict[str, Any]]]:
+    claim = case.claim
     records = [
-        _against(claim, other, both, means, found.get(other)) for other, both in shared.items()
+        _against(claim, other, both, case.means, tests.get(other))
+        for other, both in case.shared.items()
     ]
     if not records:
         return Verdict("cannot be compared", "The rows it speaks of were not measured."), []
@@ -172,37 +191,48 @@ def _against(
     }
 
 
-def _paired(
-    claim: Claim, shared: Mapping[str, Sequence[str]], measured: Measured
-) -> dict[str, Comparison]:
-    """The better row against each other over all users, each user's mean over the common seeds.
+def _paired(cases: Sequence[_Case]) -> list[dict[str, Comparison]]:
+    """The better row of each case against each other over all users, by the other's label.
 
-    `shared` names the columns that a row has in common with the better one. Rows with the same
-    users are tested in one call, which draws the resamples once for all of them.
+    A user's value is the mean over the seeds in common. Whatever has the same users is tested in
+    one call, which draws the resamples once for all.
     """
-    users = measured.per_user
+    found: list[dict[str, Comparison]] = [{} for _ in cases]
+    families: list[tuple[pl.DataFrame, dict[tuple[int, str], Floats]]] = []
+    for place, case in enumerate(cases):
+        for other, columns in case.shared.items():
+            gained = _gains(case, other, columns)
+            if gained is None:
+                continue
+            people, gains = gained.select("column", "user_id"), gained["gain"].to_numpy()
+            for known, members in families:
+                if known.equals(people):
+                    members[place, other] = gains
+                    break
+            else:
+                families.append((people, {(place, other): gains}))
+    for known, members in families:
+        values = {f"{place} {other}": gains for (place, other), gains in members.items()}
+        tests = compare_paired(np.zeros(known.height), values, signed_rank=False)
+        for (place, other), test in zip(members, tests, strict=True):
+            found[place][other] = test
+    return found
+
+
+def _gains(case: _Case, other: str, columns: Sequence[str]) -> pl.DataFrame | None:
+    """`column, user_id, gain` of a claim's better row over another; None without users."""
+    users, claim = case.measured.per_user, case.claim
     if users is None or claim.metric not in users.columns:
-        return {}
+        return None
     keys = ["column", "seed", "user_id"]
-    values = users.select("row", *keys, pl.col(claim.metric).alias("value"))
-    better = values.filter(pl.col("row") == claim.better).drop("row")
-    families: list[tuple[pl.DataFrame, dict[str, Floats]]] = []
-    for other, columns in shared.items():
-        than = values.filter(pl.col("row") == other, pl.col("column").is_in(columns)).drop("row")
-        both = better.join(than, on=keys, suffix="_other").group_by("column", "user_id").mean()
-        both = both.sort("column", "user_id")
-        if both.is_empty():
-            continue
-        people = both.select("column", "user_id")
-        gain = (both["value"] - both["value_other"]).to_numpy()
-        for known, gains in families:
-            if known.equals(people):
-                gains[other] = gain
-                break
-        else:
-            families.append((people, {other: gain}))
-    return {
-        found.name: found
-        for known, gains in families
-        for found in compare_paired(np.zeros(known.height), gains, signed_rank=False)
-    }
+    values = users.filter(pl.col("column").is_in(columns)).select(
+        "row", *keys, pl.col(claim.metric).alias("value")
+    )
+    better, than = (
+        values.filter(pl.col("row") == label).drop("row") for label in (claim.better, other)
+    )
+    both = better.join(than, on=keys, suffix="_other")
+    gains = both.group_by("column", "user_id").agg(
+        (pl.col("value").mean() - pl.col("value_other").mean()).alias("gain")
+    )
+    return gains.sort("column", "user_id") if gains.height else None
