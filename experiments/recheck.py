@@ -111,7 +111,8 @@ def recheck_analysis(name: str) -> float:
     column = "target" if "target" in committed.columns else "market"
     markets = record["markets"]
     if record["systems"] and name not in WHOLE:
-        markets = [drawn(markets, committed.write_csv())]
+        named = set(committed[column])  # costs are those of one market
+        markets = [drawn([one for one in markets if one in named], committed.write_csv())]
     known = (data_of(one) for one in ("xmarket", "wsdm"))
     data = next(one for one in known if one.dataset.fingerprint == record["data"])
     with TemporaryDirectory() as folder:
