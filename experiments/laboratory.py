@@ -1,7 +1,8 @@
 """Every system under every protocol: quality, and what it costs.
 
     python experiments/laboratory.py --out FOLDER [--blocks time-full,ratio-full] [--seeds 0]
-                                     [--systems "EASE^R merged;DCMPT"] [--skip "ACMR*"] [--tables]
+                                     [--systems "EASE^R merged;DCMPT"] [--skip "ACMR*"]
+                                     [--tables | --hours]
 
 With a block's first seed each system has a process of its own, whose costs are kept; the other
 seeds share one. A system that has its result, with the settings that it has now, is not run again,
@@ -43,6 +44,7 @@ from crossmarket.models.registry import find_model
 
 PLAN = Path(__file__).with_name("laboratory.yaml")
 COSTS = "costs.json"
+TRANSFORMERS = ("acmr", "bert4rec", "cat-sr")
 
 
 def main() -> None:
@@ -53,10 +55,14 @@ def main() -> None:
     parser.add_argument("--systems", help="titles of the only systems to run, separated by ;")
     parser.add_argument("--skip", help="patterns of titles to leave out, separated by ;")
     parser.add_argument("--tables", action="store_true", help="only write tables of what is there")
+    parser.add_argument("--hours", action="store_true", help="only say what all seeds take")
     parser.add_argument("--here", action="store_true", help="in this process, without costs")
     options = parser.parse_args()
     chosen = options.blocks.split(",") if options.blocks else None
     blocks = [one for one in load_blocks() if chosen is None or one.protocol.fit_label in chosen]
+    if options.hours:
+        print_hours(blocks, options.out)
+        return
     if options.here:
         compute(blocks, options)
         return
@@ -259,6 +265,23 @@ def write_costs(block: Experiment, costs: dict[str, dict[str, Any]], folder: Pat
     total = sum(seeds[min(seeds, key=int)]["cpu_seconds"] for seeds in costs.values())
     lines += ["", f"Together {total / 3600:.2f} hours of one core a seed."]
     write_text(folder / "costs.md", "\n".join(lines) + "\n")
+
+
+def print_hours(blocks: Sequence[Block], out: Path) -> None:
+    """Hours of one core for all seeds of each block, if each takes what the first one took."""
+    print(f"{'block':<32} {'hours':>6} {'without transformers':>21}")
+    totals = [0.0, 0.0]
+    for block in blocks:
+        costs = known_costs(folder_of(block.experiment, out))
+        hours = [0.0, 0.0]
+        for system in block.experiment.systems:
+            if seeds := costs.get(system.title):
+                own = seeds[min(seeds, key=int)]["cpu_seconds"] * len(block.seeds(system.title))
+                hours[0] += own / 3600
+                hours[1] += own / 3600 * (system.model not in TRANSFORMERS)
+        totals = [total + own for total, own in zip(totals, hours, strict=True)]
+        print(f"{block.protocol.fit_label:<32} {hours[0]:6.1f} {hours[1]:21.1f}")
+    print(f"{'together':<32} {totals[0]:6.1f} {totals[1]:21.1f}")
 
 
 def cost_rows(title: str, cost: dict[str, Any]) -> list[str]:
