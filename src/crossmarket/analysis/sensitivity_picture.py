@@ -26,6 +26,7 @@ def draw(table: pl.DataFrame, heading: str) -> Figure:
         heading=heading,
         x_label="value of the setting; dotted: the value in use",
         value_label=f"ndcg@10, {part} part" + (f", mean of {seeds} seeds" if seeds > 1 else ""),
+        share_y=True,
     )
     markets = in_turn(table, "market")
     for (system, name), one in zip(places, axes, strict=True):
