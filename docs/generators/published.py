@@ -16,7 +16,13 @@ from crossmarket.experiments.published import load_published, published_tables
 
 Record = Mapping[str, Any]
 
-_WORDS = ("holds", "does not hold", "undecided", "cannot be compared")
+#: Verdicts on one, and on several.
+_WORDS = {
+    "holds": "hold",
+    "does not hold": "do not hold",
+    "undecided": "undecided",
+    "cannot be compared": "cannot be compared",
+}
 
 
 def render(folder: Path, link: str) -> str:
@@ -64,7 +70,12 @@ def _overview(records: Mapping[str, Record], link: str) -> list[str]:
 
 def _tally(verdicts: Any) -> str:
     counts = Counter(verdicts)
-    return ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word]) or "–"
+    said = [
+        f"{counts[one]} {one if counts[one] == 1 else several}"
+        for one, several in _WORDS.items()
+        if counts[one]
+    ]
+    return ", ".join(said) or "–"
 
 
 def _section(name: str, record: Record, link: str) -> list[str]:
