@@ -28,7 +28,7 @@ from crossmarket.reproduction.run import reproduce, setting_of
 LABORATORY = ROOT / "experiments" / "results" / "laboratory"
 RECORDS = sorted((LABORATORY / "published").glob("*.json"))
 BLOCKS = sorted(LABORATORY.glob("*/table.json"))
-ANALYSES = sorted((LABORATORY / "analyses").glob("*.json"))
+ANALYSES = sorted([*LABORATORY.glob("analyses/*.json"), *LABORATORY.glob("analyses-de/*.json")])
 PLAN = yaml.safe_load((ROOT / "experiments" / "laboratory.yaml").read_text(encoding="utf-8"))
 PROTOCOLS = {one.fit_label: one for one in (Protocol(**b["protocol"]) for b in PLAN["blocks"])}
 
