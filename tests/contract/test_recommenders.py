@@ -18,6 +18,8 @@ from crossmarket.training.options import RunOptions
 
 SYSTEMS = [(name, preset) for name, model in MODELS.items() for preset in model.presets or [None]]
 SEED = 5
+#: Large batches and narrow networks: a fit is a handful of small steps.
+SHORT = {"batch_size": 512, "batch_pairs": 128, "steps": 2, "hidden": (16, 8), "num_layers": 2}
 
 
 def label(system):
@@ -28,9 +30,7 @@ def label(system):
 def build(system, values=None, options=None, **more):
     name, preset = system
     options = options or RunOptions(seed=SEED, threads=1)
-    # Large batches: a fit is a handful of steps.
-    more = {"batch_size": 512, "batch_pairs": 128, **more}
-    return build_tiny(MODELS[name], options, preset, values, **more)
+    return build_tiny(MODELS[name], options, preset, values, **{**SHORT, **more})
 
 
 def fields_of(system):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from crossmarket.evaluation.significance import (
@@ -54,6 +55,10 @@ class Standings:
             title: tuple(own["seed"]) for (title,), own in seeds.group_by("system")
         }
         self.means = self._means()
+        keys = ["market", "user_id"]
+        users = self._values.select(keys).unique().sort(keys)
+        self._market_of = users["market"].to_numpy()
+        self._runs = dict(_rows_by_run(self._values, users))
 
     def _means(self) -> dict[str, dict[str, tuple[float, float | None]]]:
         """Mean over seeds and deviation between them, `[system][column]`."""
@@ -106,17 +111,13 @@ class Standings:
         found: dict[tuple[str, str], Comparison] = {}
         for name, opponent in opponents.items():
             for seeds, titles in self._groups(opponent):
-                wide = self._wide(name, seeds, [opponent, *titles])
-                markets = wide["market"].to_numpy()
-                plain = {title: wide[title].to_numpy() for title in [opponent, *titles]}
-                tested = {
-                    title: macro_values(own, markets) if name == MACRO else own
-                    for title, own in plain.items()
-                }
-                reference = tested.pop(opponent)
+                markets, plain = self._paired(name, seeds, [opponent, *titles])
+                tested = macro_values(plain, markets) if name == MACRO else plain
+                values = dict(zip(titles, tested[1:], strict=True))
                 options: dict[str, Any] = {"resamples": resamples, "signed_rank": False}
-                for test in compare_paired(reference, tested, **options):
-                    wins, ties, losses = counts(plain[test.name] - plain[opponent])
+                tests = compare_paired(tested[0], values, **options)
+                for test, own in zip(tests, plain[1:], strict=True):
+                    wins, ties, losses = counts(own - plain[0])
                     found[test.name, name] = replace(test, wins=wins, ties=ties, losses=losses)
         corrected: dict[tuple[str, str], Versus] = {}
         for family in ([k for k in found if k[1] == MACRO], [k for k in found if k[1] != MACRO]):
@@ -134,14 +135,28 @@ class Standings:
                 groups.setdefault(shared, []).append(title)
         yield from sorted((seeds, sorted(titles)) for seeds, titles in groups.items())
 
-    def _wide(self, column: str, seeds: Sequence[int], titles: Sequence[str]) -> pl.DataFrame:
-        """`market, user_id` and a column of values for each system, in a fixed order."""
-        rows = self._values.filter(pl.col("seed").is_in(seeds), pl.col("system").is_in(titles))
-        if column != MACRO:
-            rows = rows.filter(pl.col("market") == column)
-        keys = ["market", "user_id"]
-        wide = rows.pivot(on="system", index=keys, values="value", aggregate_function="mean")
-        return wide.sort(keys)
+    def _paired(
+        self, column: str, seeds: Sequence[int], titles: Sequence[str]
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Market of every user of a column, and the users' means over `seeds` [titles, users]."""
+        users = slice(None) if column == MACRO else self._market_of == column
+        runs = np.array([[self._runs[title, seed][users] for seed in seeds] for title in titles])
+        measured = ~np.isnan(runs)
+        there = measured.any(axis=(0, 1))
+        with np.errstate(invalid="ignore"):  # a user without any value stays one
+            means = np.nansum(runs, axis=1) / measured.sum(axis=1)
+        return self._market_of[users][there], means[:, there]
+
+
+def _rows_by_run(
+    values: pl.DataFrame, users: pl.DataFrame
+) -> Iterator[tuple[tuple[str, int], NDArray[np.float64]]]:
+    """`(system, seed)` and its value of every user, NaN where it was not measured."""
+    numbered = values.join(users.with_row_index("row"), on=["market", "user_id"])
+    for (title, seed), own in numbered.group_by("system", "seed"):
+        row = np.full(len(users), np.nan)
+        row[own["row"].to_numpy()] = own["value"].to_numpy()
+        yield (str(title), cast(int, seed)), row
 
 
 def _versus(test: Comparison, p_holm: float) -> Versus:
