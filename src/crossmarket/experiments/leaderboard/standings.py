@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -49,20 +49,22 @@ class Standings:
         self, per_user: pl.DataFrame, metric: str, markets: Sequence[str], reference: str
     ) -> None:
         self.markets, self.reference = tuple(markets), reference
-        self._values = per_user.select("system", "seed", "market", "user_id", value=metric)
-        seeds = self._values.select("system", "seed").unique().sort("system", "seed")
+        values = per_user.select("system", "seed", "market", "user_id", value=metric)
+        seeds = values.select("system", "seed").unique().sort("system", "seed")
         self.seeds: dict[str, tuple[int, ...]] = {
             title: tuple(own["seed"]) for (title,), own in seeds.group_by("system")
         }
-        self.means = self._means()
-        keys = ["market", "user_id"]
-        users = self._values.select(keys).unique().sort(keys)
-        self._market_of = users["market"].to_numpy()
-        self._runs = dict(_rows_by_run(self._values, users))
+        self.means = self._means(values)
+        #: A row a user, a column a run; null where the run did not measure the user.
+        self._runs = (
+            values.with_columns(run=pl.format("{}, seed {}", "system", "seed"))
+            .pivot(on="run", index=["market", "user_id"], values="value")
+            .sort("market", "user_id")
+        )
 
-    def _means(self) -> dict[str, dict[str, tuple[float, float | None]]]:
+    def _means(self, values: pl.DataFrame) -> dict[str, dict[str, tuple[float, float | None]]]:
         """Mean over seeds and deviation between them, `[system][column]`."""
-        one_seed = self._values.group_by("system", "market", "seed").agg(pl.col("value").mean())
+        one_seed = values.group_by("system", "market", "seed").agg(pl.col("value").mean())
         found = {row[:3]: row[3] for row in one_seed.iter_rows()}
         means = {}
         for title, seeds in sorted(self.seeds.items()):
@@ -139,24 +141,13 @@ class Standings:
         self, column: str, seeds: Sequence[int], titles: Sequence[str]
     ) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """Market of every user of a column, and the users' means over `seeds` [titles, users]."""
-        users = slice(None) if column == MACRO else self._market_of == column
-        runs = np.array([[self._runs[title, seed][users] for seed in seeds] for title in titles])
-        measured = ~np.isnan(runs)
-        there = measured.any(axis=(0, 1))
-        with np.errstate(invalid="ignore"):  # a user without any value stays one
-            means = np.nansum(runs, axis=1) / measured.sum(axis=1)
-        return self._market_of[users][there], means[:, there]
-
-
-def _rows_by_run(
-    values: pl.DataFrame, users: pl.DataFrame
-) -> Iterator[tuple[tuple[str, int], NDArray[np.float64]]]:
-    """`(system, seed)` and its value of every user, NaN where it was not measured."""
-    numbered = values.join(users.with_row_index("row"), on=["market", "user_id"])
-    for (title, seed), own in numbered.group_by("system", "seed"):
-        row = np.full(len(users), np.nan)
-        row[own["row"].to_numpy()] = own["value"].to_numpy()
-        yield (str(title), cast(int, seed)), row
+        users = self._runs if column == MACRO else self._runs.filter(pl.col("market") == column)
+        means = users.select(
+            pl.mean_horizontal(f"{title}, seed {seed}" for seed in seeds).alias(title)
+            for title in titles
+        )
+        there = means.select(~pl.all_horizontal(pl.all().is_null())).to_series()
+        return users["market"].filter(there).to_numpy(), means.filter(there).to_numpy().T
 
 
 def _versus(test: Comparison, p_holm: float) -> Versus:
