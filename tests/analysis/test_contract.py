@@ -10,6 +10,7 @@ from tests.small import markets, result_of
 from crossmarket.analysis.registry import ANALYSES, find_analysis
 from crossmarket.analysis.run import draw_table, run_analysis
 from crossmarket.errors import UsageError
+from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.systems import SystemConfig, known_systems
 
 KNN = SystemConfig(title="Item kNN", model="item-knn")
@@ -91,3 +92,11 @@ def test_unknown_names_and_wrong_systems_are_refused(tmp_path):
         ANALYSES["market-statistics"].setting(result_of(markets()), tmp_path, systems=(EASE,))
     with pytest.raises(UsageError, match="no market 'xx'"):
         ANALYSES["item-groups"].setting(result_of(markets()), tmp_path, markets=("xx",))
+
+
+@pytest.mark.parametrize("name", ["launch-curve", "leak"])
+def test_an_analysis_of_one_protocol_refuses_another(name, tmp_path):
+    chosen = {"systems": (POPULARITY,), "protocol": Protocol(name="forec")}
+    setting = ANALYSES[name].setting(result_of(markets()), tmp_path, **chosen)
+    with pytest.raises(UsageError, match="about ratio-full; leave out the protocol"):
+        ANALYSES[name].compute(setting)

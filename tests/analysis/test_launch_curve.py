@@ -5,7 +5,6 @@ from tests.small import markets, result_of
 
 from crossmarket.analysis.launch_curve import ANALYSIS, FRACTIONS, MACRO
 from crossmarket.data.changed_splits import launch_split
-from crossmarket.errors import UsageError
 from crossmarket.evaluation.evaluator import evaluate_market
 from crossmarket.evaluation.protocols import Protocol
 from crossmarket.experiments.systems import SystemConfig
@@ -61,10 +60,3 @@ def test_many_systems_have_a_row_each_of_the_mean():
         # The best system at the start is in the uppermost row, whose place is 0.
         expected = [(place * fraction + 0.5, 11 - place) for place in range(12)]
         np.testing.assert_allclose(sorted(points.tolist()), expected)
-
-
-def test_other_protocols_are_refused(tmp_path):
-    data = result_of(markets())
-    other = ANALYSIS.setting(data, tmp_path, systems=(EASE,), protocol=Protocol(name="forec"))
-    with pytest.raises(UsageError, match="thins ratio-full"):
-        ANALYSIS.compute(other)

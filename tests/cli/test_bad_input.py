@@ -95,8 +95,9 @@ class TestData:
     [
         (("--targets", "fr"), "there is no market 'fr' in these data; choose from: de, mx, uk"),
         (("--targets", "mx,fr"), "there is no market 'fr'"),
-        (("--targets", ","), "--targets names no market; write all, or names such as uk,de"),
+        (("--targets", ","), "--targets ',' holds no name; write at least one"),
         (("--markets", "fr"), "there is no market 'fr'"),
+        (("--markets", ","), "--markets ',' holds no name; write at least one"),
         (("--model", "dcmtp"), "there is no model 'dcmtp'; choose from: dcmpt, "),
         (("--preset", "papper"), "dcmpt has no preset 'papper'; it has: default, paper, "),
         (("--model", "ease", "--preset", "big"), "ease has no preset 'big'; it has: none"),

@@ -79,6 +79,10 @@ def test_a_table_is_written_as_page_values_and_record(tmp_path):
             ["acmr-table2", "--data", "{data}", "--out", "lab", "--seeds", ","],
             "cannot read --seeds",
         ),
+        (
+            ["acmr-table2", "--data", "{data}", "--out", "lab", "--seeds", "1,01"],
+            "--seeds '1,01' has a seed twice",
+        ),
     ],
 )
 def test_wrong_use_is_one_sentence(tmp_path, arguments, message):

@@ -56,6 +56,17 @@ class Setting:
     progress: bool = False
     report: Callable[[str, int, dict[str, Any]], None] = lambda title, seed, record: None
 
+    def require_protocol(self, name: str) -> None:
+        """Check that nobody chose another protocol for an analysis that is about this one.
+
+        Raises
+        ------
+        UsageError
+            If the setting's protocol has another name.
+        """
+        if self.protocol.name != name:
+            raise UsageError(f"this analysis is about {name}; leave out the protocol")
+
     def comparison(
         self,
         systems: Sequence[SystemConfig] | None = None,

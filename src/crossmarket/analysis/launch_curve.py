@@ -12,7 +12,6 @@ from crossmarket.analysis.means import market_means
 from crossmarket.analysis.panels import lines
 from crossmarket.analysis.pictures import COLOURS, in_turn
 from crossmarket.analysis.progress import tracked
-from crossmarket.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,8 +32,7 @@ def compute(setting: Setting) -> pl.DataFrame:
     UsageError
         If the setting's protocol is not the one that `launch@f` thins.
     """
-    if setting.protocol.name != "ratio-full":
-        raise UsageError("launch-curve thins ratio-full; leave out the protocol")
+    setting.require_protocol("ratio-full")
     frames = []
     for fraction in tracked(setting, [(f"launch@{value:g}", value) for value in FRACTIONS]):
         protocol = setting.protocol.model_copy(update={"name": f"launch@{fraction:g}"})

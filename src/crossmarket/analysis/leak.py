@@ -12,12 +12,13 @@ import polars as pl
 
 from crossmarket.analysis.base import Analysis, Setting
 from crossmarket.analysis.pictures import FAINT, INK, colour_of, in_turn, new_figure
-from crossmarket.evaluation.protocols import Protocol
 from crossmarket.evaluation.significance import compare_paired
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from crossmarket.evaluation.protocols import Protocol
 
 METRIC = "ndcg@10"
 #: Name of the rows over the users of all markets together.
@@ -32,10 +33,15 @@ def compute(setting: Setting) -> pl.DataFrame:
     `market, system, users, honest, leaky, gain, low, high, p`: means over users (each user's mean
     over the seeds that test it), the mean difference with its bootstrap interval of 95 % and the
     p-value of a paired t-test.
+
+    Raises
+    ------
+    UsageError
+        If the setting's protocol is not the one that the leak is planted into.
     """
-    honest, leaky = (
-        _per_user(setting, Protocol(name=name)) for name in ("ratio-full", "dcmpt-leaky")
-    )
+    setting.require_protocol("ratio-full")
+    planted = setting.protocol.model_copy(update={"name": "dcmpt-leaky"})
+    honest, leaky = (_per_user(setting, protocol) for protocol in (setting.protocol, planted))
     keys = ["market", "user_id", "system"]
     both = honest.join(leaky, on=keys, suffix="_leaky", validate="1:1").sort(keys)
     rows = []

@@ -12,8 +12,8 @@ from crossmarket.cli.commands import (
     SeedsOption,
     ThreadsOption,
     example,
+    parse_names,
     parse_seeds,
-    split_names,
 )
 from crossmarket.errors import UsageError
 
@@ -59,12 +59,11 @@ def analyse(
     found = find_analysis(name)
     if data is None or out is None:
         raise UsageError(f"{name} needs --data DATA and --out FOLDER")
-    entries = [entry.strip() for entry in systems.split(";")] if systems else None
-    titles = matching_titles(entries) if entries else None
+    titles = matching_titles(parse_names("--systems", systems, ";")) if systems else None
     setting = found.setting(
         read_data(data),
         work or out / "work",
-        markets=split_names(markets) if markets else None,
+        markets=parse_names("--markets", markets) if markets else None,
         systems=titles,
         protocol=Protocol(name=protocol).require_known() if protocol else None,
         seeds=parse_seeds(seeds),

@@ -92,14 +92,31 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     Raises
     ------
     UsageError
-        If one is no whole number of at least 0, or there is none.
+        If one is no whole number of at least 0 or comes twice, or there is none.
     """
     names = split_names(text)
     if not names or not all(name.isdecimal() for name in names):
         raise UsageError(f"cannot read --seeds {text!r}; write them as 0,1,2")
-    return tuple(int(name) for name in names)
+    seeds = tuple(int(name) for name in names)
+    if len(set(seeds)) < len(seeds):
+        raise UsageError(f"--seeds {text!r} has a seed twice; leave out the repeated one")
+    return seeds
 
 
-def split_names(text: str) -> tuple[str, ...]:
-    """Read a comma-separated list of names."""
-    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
+def parse_names(option: str, text: str, separator: str = ",") -> tuple[str, ...]:
+    """Read the names that an option lists, each of them once.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    names = tuple(dict.fromkeys(split_names(text, separator)))
+    if not names:
+        raise UsageError(f"{option} {text!r} holds no name; write at least one or leave it out")
+    return names
+
+
+def split_names(text: str, separator: str = ",") -> tuple[str, ...]:
+    """Read a list of names, by default a comma-separated one."""
+    return tuple(name for name in (part.strip() for part in text.split(separator)) if name)

@@ -21,6 +21,7 @@ from crossmarket.cli.commands import (
     SeedOption,
     ThreadsOption,
     example,
+    parse_names,
     parse_settings,
     plain_table,
     split_names,
@@ -84,7 +85,7 @@ def fit(
     result = read(data, format_name, columns, min_weight, time_unit, max_rejected)
     chosen = _choose_targets(result, targets)
     if markets != "all":
-        result = restrict(result, {*split_names(markets), *chosen})
+        result = restrict(result, {*parse_names("--markets", markets), *chosen})
     if source_split not in ("train", "all"):
         raise UsageError(f"unknown source split {source_split!r}; choose train or all")
     settings = resolve_settings(
@@ -273,10 +274,7 @@ def _cell(value: Any) -> str:
 def _choose_targets(data: ReadResult, text: str) -> tuple[str, ...]:
     if text == "all":
         return data.dataset.markets
-    names = split_names(text)
-    if not names:
-        raise UsageError("--targets names no market; write all, or names such as uk,de")
-    return tuple(data.dataset.require_market(name) for name in dict.fromkeys(names))
+    return tuple(data.dataset.require_market(name) for name in parse_names("--targets", text))
 
 
 def _metric_table(result: dict[str, Any]) -> Table:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from crossmarket.cli.commands import Command, example, split_names
+from crossmarket.cli.commands import Command, example, parse_names
 from crossmarket.errors import UsageError
 
 
@@ -34,7 +34,7 @@ def tune(
     if protocol:
         setup = setup.model_copy(update={"protocol": Protocol(name=protocol).require_known()})
     if markets:
-        setup = setup.model_copy(update={"targets": split_names(markets)})
+        setup = setup.model_copy(update={"targets": parse_names("--markets", markets)})
     data = read_data((plan.parent / setup.data).resolve())
     records = search(setup, out, data, only=only or (), progress=True, report=_show)
     for record in records:

@@ -119,7 +119,7 @@ def with_settings(system: SystemConfig, settings: Mapping[str, Any]) -> SystemCo
 def _find(title: str, systems: Mapping[str, SystemConfig]) -> SystemConfig:
     if title not in systems:
         raise UsageError(
-            f"the catalogue has no system {title!r}; choose from: {', '.join(systems)}"
+            f"the catalogue has no system {title!r}; choose from: {'; '.join(systems)}"
         )
     return systems[title]
 
