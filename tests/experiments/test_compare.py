@@ -329,6 +329,24 @@ def test_what_a_kill_left_while_tables_were_written_goes(compared):
     assert tree(place / "out") == before
 
 
+def test_a_damaged_result_is_named_and_computed_again_without_it(tmp_path):
+    store(tmp_path / "data")
+    path = write_yaml(tmp_path / "experiment.yaml", changed(systems=SYSTEMS[:1], seeds=[0]))
+    out = tmp_path / "out"
+    command = ("compare", path, "--out", out)
+    ok(*command)
+    whole = tree(out)
+    (record,) = out.glob("results/*.json")
+    rows = json.loads(record.read_text())["rows"]["per_user"]
+    for file in (record, record.with_suffix(".per_user.parquet"), out / f"rows/{rows}.parquet"):
+        file.write_bytes(file.read_bytes()[:5])
+        said = refused(*command, code=1)
+        assert said == f"{file} is not whole; remove it and repeat the command that wrote it"
+        file.unlink()
+        ok(*command)
+        assert tree(out) == whole
+
+
 def test_one_more_system_computes_that_one_only(compared, tmp_path, monkeypatch):
     place, _, table, _ = compared
     more = changed(

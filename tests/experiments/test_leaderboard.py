@@ -242,6 +242,14 @@ def test_what_cannot_be_compared_is_refused(tmp_path, changes, message):
         gather(folders, catalogue)
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"{}", b"\xff"])
+@pytest.mark.parametrize("name", ["table.json", "per_user.parquet"])
+def test_damaged_folders_are_refused(tmp_path, name, content):
+    (comparison(tmp_path / "one") / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"one/{name} is not whole; remove it and repeat"):
+        gather([tmp_path / "one"], catalogue)
+
+
 def test_contradictions_are_refused(tmp_path):
     one = comparison(tmp_path / "one")
     shifted = values((0,), QUALITY).with_columns(pl.col("ndcg@10") + 0.1)

@@ -10,10 +10,11 @@ from crossmarket.analysis.base import Setting
 from crossmarket.data.splits import Split
 from crossmarket.evaluation.evaluator import METRICS, evaluate_market, summarise
 from crossmarket.evaluation.protocols import Protocol
+from crossmarket.experiments.kept import read_kept_record
 from crossmarket.experiments.locking import locked
 from crossmarket.experiments.provenance import versions
 from crossmarket.experiments.systems import SystemConfig
-from crossmarket.files import content_hash, read_json, write_json
+from crossmarket.files import content_hash, write_json
 from crossmarket.models.base import Recommender
 from crossmarket.models.config import merge_values
 from crossmarket.models.registry import build_model
@@ -86,7 +87,7 @@ def remembered(
     place = setting.folder / name / f"{content_hash(key)[:16]}.json"
     if not place.is_file():
         write_json(place, {"key": key, "values": dict(compute())})
-    values: dict[str, Any] = read_json(place)["values"]
+    values: dict[str, Any] = read_kept_record(place)["values"]
     return values
 
 

@@ -10,6 +10,7 @@ import polars as pl
 from crossmarket.data.splits import Split
 from crossmarket.errors import DataError
 from crossmarket.evaluation.protocols import Protocol
+from crossmarket.experiments.kept import read_kept_table
 from crossmarket.files import write_atomically
 
 #: Columns of the file, a row for each candidate that is not held out.
@@ -24,14 +25,14 @@ def keep_candidates(protocol: Protocol, split: Split, file: Path) -> None:
     Raises
     ------
     DataError
-        If the file holds other candidates.
+        If the file holds other candidates, or is not whole.
     """
     table = candidate_table(protocol, split)
     if table.is_empty():
         return
     if not file.is_file():
         write_atomically(file, lambda path: table.write_parquet(path, compression="zstd"))
-    elif not pl.read_parquet(file).equals(table):
+    elif not read_kept_table(file).equals(table):
         raise DataError(
             f"{file} holds other candidates than {protocol.label} draws now; results would not be "
             "comparable, so choose another folder"

@@ -17,11 +17,12 @@ from crossmarket.evaluation.evaluator import METRICS, evaluate_market, summarise
 from crossmarket.experiments.candidates import keep_candidates
 from crossmarket.experiments.experiment import Experiment, load_experiment
 from crossmarket.experiments.fitting import checkpoint_seconds, fit_target, stage_folder
+from crossmarket.experiments.kept import read_kept_record
 from crossmarket.experiments.locking import locked
 from crossmarket.experiments.provenance import commit, versions
 from crossmarket.experiments.shared_rows import has_values, read_values, write_values
 from crossmarket.experiments.systems import SystemConfig
-from crossmarket.files import content_hash, read_json, remove_temporaries, write_json
+from crossmarket.files import content_hash, remove_temporaries, write_json
 from crossmarket.models.base import Recommender
 from crossmarket.models.registry import build_model
 from crossmarket.training.options import RunOptions
@@ -195,7 +196,7 @@ class Comparison:
         record = self._known(key, table)
         if record is None:
             self._compute(system, seed, memory)
-            record = read_json(self._place(key).with_suffix(".json"))
+            record = read_kept_record(self._place(key).with_suffix(".json"))
         file = self._place(key).with_suffix(f".{table}.parquet")
         values = read_values(record["rows"][table], file, self.folder / "rows")
         return {**record, "title": system.title}, values
@@ -205,7 +206,7 @@ class Comparison:
         place = self._place(key)
         if not place.with_suffix(".json").is_file():
             return None
-        record: dict[str, Any] = read_json(place.with_suffix(".json"))
+        record = read_kept_record(place.with_suffix(".json"))
         file, name = place.with_suffix(f".{table}.parquet"), record.get("rows", {}).get(table)
         return record if has_values(name, file, self.folder / "rows") else None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from crossmarket.experiments.kept import read_kept_table
 from crossmarket.files import write_atomically
 
 
@@ -43,8 +44,14 @@ def write_values(table: pl.DataFrame, keys: Sequence[str], file: Path, rows: Pat
 
 
 def read_values(name: str, file: Path, rows: Path) -> pl.DataFrame:
-    """The whole table that `write_values` wrote."""
-    parts = [pl.read_parquet(_place(rows, name)), pl.read_parquet(file)]
+    """The whole table that `write_values` wrote.
+
+    Raises
+    ------
+    DataError
+        If a part of it is not whole.
+    """
+    parts = [read_kept_table(_place(rows, name)), read_kept_table(file)]
     return pl.concat(parts, how="horizontal")
 
 

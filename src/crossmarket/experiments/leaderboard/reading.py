@@ -10,8 +10,10 @@ from typing import Any
 import polars as pl
 
 from crossmarket.errors import DataError, UsageError
-from crossmarket.files import read_json
+from crossmarket.experiments.kept import not_whole, read_kept_record, read_kept_table
 
+#: What `table.json` has to say.
+_FACTS = {"protocol", "data", "users", "candidates", "metrics", "reference", "systems"}
 KEYS = ["system", "seed", "market", "user_id"]
 #: Means of the same values may differ in their last bits between versions of a library.
 _TOLERANCE = 1e-9
@@ -61,15 +63,19 @@ def read_folder(path: Path) -> Folder:
     UsageError
         If the folder is not of a comparison.
     DataError
-        If its table and its per-user values contradict each other.
+        If a file is not whole, or its table and its per-user values contradict each other.
     """
-    table, per_user = path / "table.json", path / "per_user.parquet"
-    for file in (table, per_user):
-        if not file.is_file():
-            raise UsageError(f"{path} has no {file.name}; name a folder that `compare` wrote")
-    costs = path / "costs.json"
-    known = read_json(costs) if costs.is_file() else {}
-    folder = Folder(path, read_json(table), known, pl.read_parquet(per_user))
+    file, per_user, costs = (
+        path / name for name in ("table.json", "per_user.parquet", "costs.json")
+    )
+    for needed in (file, per_user):
+        if not needed.is_file():
+            raise UsageError(f"{path} has no {needed.name}; name a folder that `compare` wrote")
+    table = read_kept_record(file)
+    if not table.keys() >= _FACTS:
+        raise not_whole(file)
+    known = read_kept_record(costs) if costs.is_file() else {}
+    folder = Folder(path, table, known, read_kept_table(per_user))
     _require_own_values(folder)
     return folder
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from crossmarket.errors import CrossmarketError, LeakError, UsageError
+from crossmarket.experiments.kept import read_kept_record
 from crossmarket.experiments.provenance import commit, versions
 from crossmarket.experiments.systems import SystemConfig, with_settings
 from crossmarket.experiments.tuning.bench import Bench
@@ -22,7 +23,7 @@ from crossmarket.experiments.tuning.space import (
     find_space,
     propose,
 )
-from crossmarket.files import read_json, write_json
+from crossmarket.files import write_json
 from crossmarket.training.loop import SELECTION_METRIC
 
 #: Is told the title of a system and the record of each trial that ends.
@@ -70,7 +71,7 @@ class Search:
         self.stopped_by: str | None = None
         self.key = key
         if self.file.is_file():
-            stored = read_json(self.file)
+            stored = read_kept_record(self.file)
             if stored["key"] != key:
                 changed = [name for name in key if stored["key"].get(name) != key[name]]
                 raise UsageError(
