@@ -65,15 +65,13 @@ def read_folder(path: Path) -> Folder:
     DataError
         If a file is not whole, or its table and its per-user values contradict each other.
     """
-    file, per_user, costs = (
-        path / name for name in ("table.json", "per_user.parquet", "costs.json")
-    )
-    for needed in (file, per_user):
-        if not needed.is_file():
-            raise UsageError(f"{path} has no {needed.name}; name a folder that `compare` wrote")
-    table = read_kept_record(file)
+    facts, per_user, costs = path / "table.json", path / "per_user.parquet", path / "costs.json"
+    for file in (facts, per_user):
+        if not file.is_file():
+            raise UsageError(f"{path} has no {file.name}; name a folder that `compare` wrote")
+    table = read_kept_record(facts)
     if not table.keys() >= _FACTS:
-        raise not_whole(file)
+        raise not_whole(facts)
     known = read_kept_record(costs) if costs.is_file() else {}
     folder = Folder(path, table, known, read_kept_table(per_user))
     _require_own_values(folder)
