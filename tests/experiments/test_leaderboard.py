@@ -354,6 +354,17 @@ def test_the_page_is_whole_inert_and_alone(board, tmp_path):
     assert ("th", "aria-sort", "descending") in page.attributes
 
 
+def test_protocols_on_the_same_data_are_paired_first(tmp_path):
+    places = {"time-full": "d", "m3rec": "e", "forec": "d"}
+    folders = [
+        comparison(tmp_path / name, protocol=name, data=64 * data) for name, data in places.items()
+    ]
+    *_, path = write_leaderboard(tmp_path / "out", gather(folders, catalogue))
+    told = re.findall(r"(\w+) against time-full|mind the different (.+?)\.", path.read_text())
+    kept = list(dict.fromkeys(name or scales for name, scales in told))
+    assert kept == ["forec", "scales", "m3rec", "data and scales"]
+
+
 def test_tex_and_markdown_escape(board, tmp_path):
     assert tex("A^B & 5 %_") == r"A\textasciicircum{}B \& 5 \%\_"
     write_leaderboard(tmp_path, board)

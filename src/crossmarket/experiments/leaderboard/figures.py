@@ -41,9 +41,9 @@ def costs(block: Block, metric: str, systems: Mapping[str, System]) -> str:
 
 
 def pairs(board: Leaderboard, systems: Mapping[str, System]) -> Iterator[str]:
-    """The first protocol against each other one."""
+    """The first protocol against each other one, those on the same data first."""
     first, *others = board.blocks
-    for other in others:
+    for other in sorted(others, key=lambda block: block.data != first.data):
         for metric in (name for name in first.metrics if name in other.metrics):
             points = []
             for one, two in zip(first.entries, other.entries, strict=True):
@@ -63,9 +63,11 @@ def pairs(board: Leaderboard, systems: Mapping[str, System]) -> Iterator[str]:
                     Axis(f"{metric} under {first.protocol}"),
                     heading,
                 )
+                scales = "scales" if other.data == first.data else "data and scales"
                 told = (
                     "Were the two protocols to agree, the systems would climb from the lower left "
-                    f"to the upper right. Mean over markets; mind the different scales. {POINT_AT}"
+                    f"to the upper right. Mean over markets; mind the different {scales}. "
+                    f"{POINT_AT}"
                 )
                 of_metric = f' data-metric="{escape(metric)}"'
                 yield figure(heading, picture, told, attributes=of_metric)
